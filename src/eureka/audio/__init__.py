@@ -1,0 +1,1 @@
+"""From encoded bytes to pcm, windows and log-mel spectrograms; no torch."""

@@ -1,0 +1,1 @@
+"""Requests, slots, sampling and the loop that decodes them."""

@@ -1,0 +1,1 @@
+"""Metrics, evaluation sets and reports."""

@@ -1,0 +1,1 @@
+"""From the pcm of one window to text, over small Protocols; no torch."""

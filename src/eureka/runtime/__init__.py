@@ -1,0 +1,1 @@
+"""Settings and logging, built in roots only."""

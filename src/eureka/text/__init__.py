@@ -1,0 +1,1 @@
+"""Tokenizer, prompt layouts, incremental text and segments; no torch."""
