@@ -18,6 +18,8 @@ import jiwer
 import numpy as np
 from numpy.typing import NDArray
 
+from eureka.training.sound_labels import caption_names_sound
+
 BOOTSTRAP_ROUNDS = 1_000
 """Resamplings of an interval: enough for two digits at the 2.5 % ends."""
 
@@ -26,23 +28,6 @@ NORMALISATION = (
     "apostrophes inside words removed, runs of spaces to one"
 )
 """What `normalise_text` does, as reports state it."""
-
-SOUND_WORDS: dict[str, tuple[str, ...]] = {
-    "dog bark": ("dog", "bark"),
-    "rain": ("rain",),
-    "sea waves": ("sea", "wave", "ocean"),
-    "baby cry": ("baby", "cry"),
-    "clock tick": ("clock", "tick"),
-    "person sneeze": ("sneeze",),
-    "helicopter": ("helicopter",),
-    "chainsaw": ("chainsaw",),
-    "rooster": ("rooster", "crow"),
-    "fire crackling": ("fire", "crackle"),
-}
-"""Label of each of the ten sounds and the words that name it in a caption."""
-
-MAX_NAMED_SOUNDS = 2
-"""A caption that names more of the ten sounds than this is a guess and counts for none."""
 
 Interval = tuple[float, float]
 """Lower and upper end of a 95 % interval."""
@@ -134,25 +119,16 @@ def exact_answers(references: Sequence[str], answers: Sequence[str | None]) -> T
     )
 
 
-def named_sounds(caption: str) -> frozenset[str]:
-    """Labels of the ten sounds that the caption names, as whole words, with s or ing."""
-    return frozenset(label for label, pattern in _SOUND_PATTERNS.items() if pattern.search(caption.lower()))
-
-
-_SOUND_PATTERNS = {
-    label: re.compile(rf"\b(?:{'|'.join(words)})(?:s|ing)?\b") for label, words in SOUND_WORDS.items()
-}
-
-
-def caption_names(label: str, caption: str) -> bool:
-    """Whether the caption names the sound, and at most `MAX_NAMED_SOUNDS` of the ten."""
-    named = named_sounds(caption)
-    return label in named and len(named) <= MAX_NAMED_SOUNDS
-
-
 def caption_hits(labels: Sequence[str], captions: Sequence[str]) -> Tally:
-    """Clips whose caption names their sound."""
-    return Tally.of((float(caption_names(a, b)), 1.0) for a, b in zip(labels, captions, strict=True))
+    """Clips whose caption names their sound, by the rule of `eureka.training.sound_labels`.
+
+    Args:
+        labels: labels of the ten sounds, with spaces or underscores.
+    """
+    return Tally.of(
+        (float(caption_names_sound(caption, label.replace(" ", "_"))), 1.0)
+        for label, caption in zip(labels, captions, strict=True)
+    )
 
 
 @dataclass(frozen=True, slots=True)
