@@ -1,0 +1,84 @@
+# Eureka Audio Platform. `make help` lists what can be made.
+# The environment lives in .venv/, set up once; a stamp file says for what it was set up.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+
+VENV := .venv
+BIN := $(VENV)/bin
+# Any of these that runs will do; torch has CPU wheels for 3.11 in more places.
+PYTHONS := python3.11 python3.12 python3
+# Speech engines of Debian: the demo speaks with them, some tests too, training is built on them.
+DEBIAN_PACKAGES := espeak-ng libespeak-ng1 flite
+
+# One thread a process: more of them on few cores cost more than they bring. Nothing asks a hub.
+export OMP_NUM_THREADS ?= 1
+export TOKENIZERS_PARALLELISM := false
+export HF_HUB_OFFLINE := 1
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+PYTEST := $(BIN)/python -m pytest
+
+.PHONY: help demo test test-large lint bench clean speech-engines
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+demo: $(VENV)/.ready-demo speech-engines ## hear a sample made on the spot (SEED=n), or a file (AUDIO=path)
+	@$(BIN)/python -m eureka.cli.demo $(if $(SEED),--seed $(SEED)) $(if $(AUDIO),--audio "$(AUDIO)")
+
+test: $(VENV)/.ready-dev speech-engines ## all tests but the large ones
+	@$(PYTEST)
+
+test-large: $(VENV)/.ready-dev ## load and run a random checkpoint in the shape of the 1.7B model (8 GiB of memory and disk)
+	@$(PYTEST) -m large --timeout 1800
+
+lint: $(VENV)/.ready-dev ## style, types and import floors
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+
+bench: $(VENV)/.ready-dev ## speed against the same weights in transformers' classes
+	@$(BIN)/python benchmarks/hear.py
+
+clean: ## remove caches and build outputs; .venv, .cache and runs stay
+	@rm -rf build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage
+	@find src tests -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# What the demo needs, and what developers need. Both install the package in place (editable).
+$(VENV)/.ready-demo: EXTRA := demo
+$(VENV)/.ready-dev: EXTRA := dev
+$(VENV)/.ready-demo $(VENV)/.ready-dev: pyproject.toml constraints.txt | $(BIN)/python
+	@echo "Installing the packages of [$(EXTRA)] into $(VENV)/ (once; some minutes on a slow line)"
+	@$(BIN)/python -m pip install --quiet -c constraints.txt setuptools
+	@$(BIN)/python -m pip install --quiet --no-build-isolation -c constraints.txt -e ".[$(EXTRA)]"
+	@touch $@
+
+$(BIN)/python:
+	@for python in $(PYTHONS); do \
+	  if $$python -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 13))' 2>/dev/null; then \
+	    found=$$python; break; \
+	  fi; \
+	done; \
+	if [ -z "$${found:-}" ]; then echo "Python 3.11 or 3.12 is needed; looked for: $(PYTHONS)" >&2; exit 1; fi; \
+	if ! $$found -c 'import ensurepip' 2>/dev/null && [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+	  apt-get update -qq && apt-get install -y -qq --no-install-recommends python3-venv >/dev/null; \
+	fi; \
+	echo "Setting up $(VENV)/ with $$found"; \
+	$$found -m venv $(VENV)
+
+# Never fails: without the engines the demo takes its recorded clip, and tests skip by name.
+speech-engines:
+	@if command -v espeak-ng >/dev/null && command -v flite >/dev/null; then exit 0; fi; \
+	if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+	  echo "Installing Debian packages: $(DEBIAN_PACKAGES)"; \
+	  { apt-get update -qq && DEBIAN_FRONTEND=noninteractive \
+	    apt-get install -y -qq --no-install-recommends $(DEBIAN_PACKAGES) >/dev/null; } || true; \
+	fi; \
+	for engine in espeak-ng flite; do \
+	  command -v $$engine >/dev/null || \
+	    echo "Left out: synthetic speech by $$engine (not installed; Debian package $$engine)"; \
+	done
