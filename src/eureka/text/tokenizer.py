@@ -25,6 +25,16 @@ _CACHE_LIMIT = 4_096
 """Pieces remembered; prompts repeat a handful, questions come and go."""
 
 
+def _byte_alphabet() -> dict[str, int]:
+    """Character -> byte of byte-level BPE: printable Latin-1 stands for itself, the rest from U+0100 on."""
+    printable = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
+    others = [byte for byte in range(256) if byte not in printable]
+    return {chr(byte): byte for byte in printable} | {chr(256 + i): byte for i, byte in enumerate(others)}
+
+
+_BYTE_OF_CHARACTER = _byte_alphabet()
+
+
 class Tokenizer:
     """Byte-level tokenizer whose special ids are known by their strings only.
 
@@ -32,13 +42,17 @@ class Tokenizer:
         definition: the JSON object of `tokenizer.json` (Hugging Face `tokenizers`).
 
     Raises:
-        InvalidCheckpointError: the definition cannot be read.
+        InvalidCheckpointError: the definition cannot be read or is not byte-level.
     """
 
     def __init__(self, definition: dict[str, Any]) -> None:
         self._engine = _engine_of(definition)
         self._plain_engine = _engine_of({**definition, "added_tokens": [], "post_processor": None})
-        self._added = {entry["content"]: entry["id"] for entry in definition.get("added_tokens", [])}
+        if not _is_byte_level(definition.get("decoder")):
+            raise InvalidCheckpointError(
+                "tokenizer.json has no ByteLevel decoder; only byte-level BPE is served"
+            )
+        self._added = _added_tokens(self._engine, definition)
         self._added_ids = frozenset(self._added.values())
         self._seconds = _time_tokens(self._added)
         self._id_by_seconds = {seconds: token_id for token_id, seconds in self._seconds.items()}
@@ -101,13 +115,28 @@ class Tokenizer:
         return known
 
     def decode(self, ids: Iterable[int]) -> str:
-        """Text of ids; special tokens are left out, unknown ids dropped, the prefix space removed."""
-        text = self.decode_raw([i for i in ids if i not in self._added_ids])
+        """Text of ids; special tokens are left out, unknown ids dropped, the prefix space removed.
+
+        Bytes that are no UTF-8 come out as U+FFFD.
+        """
+        text = b"".join(map(self.token_bytes, ids)).decode("utf-8", errors="replace")
         return text[1:] if self.adds_prefix_space and text.startswith(" ") else text
 
     def decode_raw(self, ids: Sequence[int]) -> str:
-        """Text of ids with special tokens written out; bytes of a split character give U+FFFD."""
-        return str(self._engine.decode([i for i in ids if i >= 0], skip_special_tokens=False))
+        """Text of ids with special tokens written out, for people who look at prompts."""
+        return str(self._engine.decode(list(ids), skip_special_tokens=False))
+
+    def token_bytes(self, token_id: int) -> bytes:
+        """Bytes that a token stands for; none for special tokens and ids beyond the vocabulary."""
+        if token_id < 0 or token_id in self._added_ids:
+            return b""
+        token = self._engine.id_to_token(token_id)
+        if token is None:
+            return b""
+        try:
+            return bytes(_BYTE_OF_CHARACTER[character] for character in token)
+        except KeyError:  # a token outside the byte alphabet stands for itself, as in the library
+            return token.encode()
 
     def time_token_seconds(self, token_id: int) -> float | None:
         """Seconds that a time token stands for; None for any other id."""
@@ -136,9 +165,29 @@ def _engine_of(definition: dict[str, Any]) -> _Engine:
         raise InvalidCheckpointError(f"tokenizer.json cannot be used: {error}") from error
 
 
+def _added_tokens(engine: _Engine, definition: dict[str, Any]) -> dict[str, int]:
+    """String -> id of every added token, as the library sees them and as the file says."""
+    added = {token.content: token_id for token_id, token in engine.get_added_tokens_decoder().items()}
+    for entry in definition.get("added_tokens", []):
+        if added.get(entry["content"]) != entry["id"]:
+            raise InvalidCheckpointError(
+                f"tokenizer.json gives {entry['content']} the id {entry['id']}, "
+                f"but it encodes as {added.get(entry['content'])}"
+            )
+    return added
+
+
 def _time_tokens(added: dict[str, int]) -> dict[int, float]:
     matches = ((token_id, _TIME_TOKEN.fullmatch(token)) for token, token_id in added.items())
     return {token_id: float(match[1]) for token_id, match in matches if match}
+
+
+def _is_byte_level(decoder: dict[str, Any] | None) -> bool:
+    if decoder is None:
+        return False
+    if decoder.get("type") == "Sequence":
+        return any(_is_byte_level(part) for part in decoder["decoders"])
+    return decoder.get("type") == "ByteLevel"
 
 
 def _adds_prefix_space(pre_tokenizer: dict[str, Any] | None) -> bool:
