@@ -80,7 +80,7 @@ def mel_filters(num_mel_bins: int = 128) -> NDArray[np.float32]:
     rising = ramps[:, :-2] / widths[:-1]
     falling = -ramps[:, 2:] / widths[1:]
     triangles = np.maximum(0.0, np.minimum(rising, falling))
-    filters = (triangles * (2.0 / (edges_hz[2:] - edges_hz[:-2]))).astype(np.float32)
+    filters: NDArray[np.float32] = (triangles * (2.0 / (edges_hz[2:] - edges_hz[:-2]))).astype(np.float32)
     filters.setflags(write=False)
     return filters
 
@@ -94,7 +94,8 @@ def raw_log_mel(pcm: Pcm, num_mel_bins: int = 128) -> LogMel:
     Raises:
         InvalidAudioError: `pcm` has no samples (EMPTY_AUDIO).
     """
-    return _log10_mel_power(pad_to_token(pcm), num_mel_bins)[:, :-1]
+    without_last: LogMel = _log10_mel_power(pad_to_token(pcm), num_mel_bins)[:, :-1]
+    return without_last
 
 
 def normalise_log_mel(raw: LogMel, maximum: float | None = None) -> LogMel:
@@ -132,7 +133,8 @@ def _log10_mel_power(pcm: Pcm, num_mel_bins: int) -> LogMel:
         spectrum = np.fft.rfft(frames[block] * _hann_window())  # (frames, 201)
         np.matmul((spectrum.real**2 + spectrum.imag**2).astype(np.float32), filters, out=power[block])
     np.maximum(power, np.float32(SMALLEST_POWER), out=power)
-    return np.ascontiguousarray(np.log10(power, out=power).T)  # (M, F + 1)
+    log_power: LogMel = np.ascontiguousarray(np.log10(power, out=power).T)  # (M, F + 1)
+    return log_power
 
 
 @cache

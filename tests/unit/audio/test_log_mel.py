@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+from tests.unit.audio.step_by_step import slow_filters, slow_log_mel
 
 from eureka.audio.log_mel import (
     log_mel,
@@ -16,37 +17,6 @@ def two_tones() -> np.ndarray:
     n = np.arange(16_000)
     tones = 0.5 * np.sin(2 * np.pi * 440 * n / 16_000) + 0.1 * np.sin(2 * np.pi * 3_000 * n / 16_000)
     return tones.astype(np.float32)
-
-
-def slow_log_mel(pcm: np.ndarray, num_mel_bins: int) -> np.ndarray:
-    """Steps 3 and 4 of the reference, one frame at a time, in float64."""
-    pcm = np.concatenate([pcm, np.zeros(-len(pcm) % 1280)]).astype(np.float64)
-    padded = np.concatenate([pcm[200:0:-1], pcm, pcm[-2:-202:-1]])
-    window = np.array([0.5 * (1 - np.cos(2 * np.pi * n / 400)) for n in range(400)])
-    turn = np.exp(-2j * np.pi * np.outer(np.arange(201), np.arange(400)) / 400)
-    columns = []
-    for frame in range(len(pcm) // 160 + 1):
-        spectrum = turn @ (window * padded[frame * 160 : frame * 160 + 400])
-        columns.append(np.log10(np.maximum(slow_filters(num_mel_bins) @ np.abs(spectrum) ** 2, 1e-10)))
-    mel = np.stack(columns, axis=1)
-    return ((np.maximum(mel, mel.max() - 8) + 4) / 4)[:, :-1]
-
-
-def slow_filters(num_mel_bins: int) -> np.ndarray:
-    """Triangles between neighbours on Slaney's scale, each of area 2 / width, bin by bin."""
-
-    def hz(mel: float) -> float:
-        return mel * 200 / 3 if mel < 15 else 1000 * 6.4 ** ((mel - 15) / 27)
-
-    top = 15 + 27 * np.log(8) / np.log(6.4)
-    edges = [hz(top * i / (num_mel_bins + 1)) for i in range(num_mel_bins + 2)]
-    filters = np.zeros((num_mel_bins, 201))
-    for band in range(num_mel_bins):
-        low, middle, high = edges[band : band + 3]
-        for k in range(201):
-            rising, falling = (k * 40 - low) / (middle - low), (high - k * 40) / (high - middle)
-            filters[band, k] = max(0.0, min(rising, falling)) * 2 / (high - low)
-    return filters
 
 
 def test_log_mel_two_tones_has_the_check_values():
@@ -109,7 +79,9 @@ def test_log_mel_blocks_do_not_show():
     assert np.allclose(mel[:, 510:520], raw_log_mel(pcm[40_000:], 80)[:, 260:270], atol=1e-4)
 
 
-@pytest.mark.parametrize(("num_samples", "tokens"), [(1, 1), (160, 1), (1_280, 1), (1_281, 2), (168_880, 132)])
+@pytest.mark.parametrize(
+    ("num_samples", "tokens"), [(1, 1), (160, 1), (1_280, 1), (1_281, 2), (168_880, 132)]
+)
 def test_log_mel_any_length_gives_whole_tokens(num_samples, tokens):
     assert num_audio_tokens(num_samples) == tokens
     assert len(pad_to_token(np.ones(num_samples, np.float32))) == tokens * 1_280
@@ -124,4 +96,3 @@ def test_log_mel_empty_is_refused():
     with pytest.raises(InvalidAudioError) as caught:
         log_mel(np.zeros(0, np.float32))
     assert caught.value.reason == "EMPTY_AUDIO"
-
