@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -14,21 +16,24 @@ DEPTH_DB = 30.0
 MERGE_GAP_SECONDS = 0.3
 MIN_PART_SECONDS = 0.08
 
+_LN10 = np.float32(np.log(10.0))
+
 Parts = tuple[tuple[float, float], ...]
 """Parts (start, end) in seconds, in order, not touching."""
 
 
-def frame_power(raw: NDArray[np.floating]) -> NDArray[np.float32]:
+def frame_power(raw: NDArray[np.floating[Any]]) -> NDArray[np.float32]:
     """Summed mel power of each frame: raw log10 mels (F, M) -> (F,) float32."""
-    return np.power(10.0, raw, dtype=np.float32).sum(axis=1)
+    # exp of float32 is a vector loop, ten times faster than power.
+    return np.asarray(np.exp(raw.astype(np.float32, copy=False) * _LN10).sum(axis=1))
 
 
-def mean_power(raw: NDArray[np.floating]) -> float:
+def mean_power(raw: NDArray[np.floating[Any]]) -> float:
     """Mean over frames of the summed mel power of raw log10 mels (F, M)."""
     return float(frame_power(raw).mean())
 
 
-def active_parts(raw: NDArray[np.floating], depth_db: float = DEPTH_DB) -> Parts:
+def active_parts(raw: NDArray[np.floating[Any]], depth_db: float = DEPTH_DB) -> Parts:
     """Parts of a clip in which it is louder than `depth_db` below its loud frames.
 
     Args:

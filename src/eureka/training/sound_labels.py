@@ -158,7 +158,7 @@ _SPEECH_CLASSES = {
 _PHRASE_CLASSES = {entry.phrase: entry.classes for entry in SOUND_LABELS.values()} | _SPEECH_CLASSES
 _MUSIC_PHRASES = frozenset(entry.phrase for entry in SOUND_LABELS.values() if entry.is_music)
 _CONTINUOUS_PHRASES = frozenset(entry.phrase for entry in SOUND_LABELS.values() if entry.is_continuous)
-_SPOKEN_GENDERS = {"m": "man speaking", "male": "man speaking", "f": "woman speaking", "female": "woman speaking"}
+_SPOKEN_GENDERS = {"m": "man speaking", "f": "woman speaking"}
 
 
 def sound_phrase(label: str) -> str:
@@ -173,10 +173,15 @@ def sound_phrase(label: str) -> str:
 
 
 def speaking_phrase(gender: str | None, age: int | None) -> str:
-    """Phrase of a speaker: a child up to 14 years, else man or woman, else person."""
+    """Phrase of a speaker: a child up to 14 years, else man or woman, else person.
+
+    Args:
+        gender: `m`, `f`, `male`, `female` or None.
+        age: years, None when unknown.
+    """
     if age is not None and age <= MAX_CHILD_AGE:
         return "child speaking"
-    return _SPOKEN_GENDERS.get(gender or "", "person speaking")
+    return _SPOKEN_GENDERS.get((gender or "")[:1], "person speaking")
 
 
 def is_speech_phrase(phrase: str) -> bool:
