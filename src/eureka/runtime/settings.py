@@ -11,7 +11,7 @@ import os
 from collections.abc import Iterator, Mapping
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 from pydantic_settings import (
@@ -47,18 +47,28 @@ class AudioSettings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
-    max_decoded_seconds: float = Field(14_400.0, gt=0, le=604_800)
-    """Seconds of audio that one file may decode to (4 h)."""
-    max_bytes: int = Field(2_147_483_648, gt=0)
-    """Size of one file in bytes (2 GiB)."""
+    max_decoded_seconds: float = Field(21_600.0, gt=0, le=604_800)
+    """Seconds of audio that one file may decode to (6 h)."""
+    max_bytes: int = Field(4 << 30, gt=0)
+    """Size of one file in bytes (4 GiB)."""
     max_channels: int = Field(8, ge=1, le=64)
     """Channels of one stream; they are averaged."""
-    max_decode_seconds: float = Field(600.0, gt=0)
-    """Wall seconds that the decoding of one file may take."""
+    min_source_hz: int = Field(4_000, ge=1)
+    """Lowest sample rate of a file."""
+    max_source_hz: int = Field(384_000, ge=1)
+    """Highest sample rate of a file."""
+    max_wall_seconds: float = Field(600.0, gt=0)
+    """Seconds that the decoding of one file may take, waits for its consumer not counted."""
+    max_memory_bytes: int = Field(2 << 30, gt=0)
+    """Address space of a decoding child process (2 GiB)."""
     silence_dbfs: float = Field(-70.0, ge=-200, lt=0)
     """A span is silent when every 100 ms of it lie below this level, in dB of full scale."""
     num_workers: int = Field(1, ge=1, le=64)
     """Child processes that decode; each is started before the first file."""
+
+    def limits(self) -> dict[str, Any]:
+        """Keyword arguments of `eureka.audio.decode.DecodeLimits`."""
+        return self.model_dump(exclude={"silence_dbfs", "num_workers"})
 
 
 class Settings(BaseSettings):

@@ -90,7 +90,7 @@ def test_misspelt_name_gets_the_near_one(monkeypatch: pytest.MonkeyPatch) -> Non
         ("EUREKA_NUM_THREADS", "0"),
         ("EUREKA_DTYPE", "float8"),
         ("EUREKA_MAX_ASK_AUDIO_SECONDS", "nan"),
-        ("EUREKA_AUDIO__MAX_DECODE_SECONDS", "inf"),
+        ("EUREKA_AUDIO__MAX_WALL_SECONDS", "inf"),
         ("EUREKA_AUDIO__SILENCE_DBFS", "3"),
     ],
 )
