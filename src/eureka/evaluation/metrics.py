@@ -107,7 +107,7 @@ def _errors(said: list[str], heard: list[str]) -> tuple[float, float]:
         return float(len(said)), float(len(said))
     code = {symbol: chr(0x4E00 + i) for i, symbol in enumerate(dict.fromkeys(said + heard))}
     lines = [" ".join(code[symbol] for symbol in side) for side in (said, heard)]
-    aligned = jiwer.process_words(*lines)
+    aligned = jiwer.process_words(lines[0], lines[1])
     return float(aligned.substitutions + aligned.deletions + aligned.insertions), float(len(said))
 
 
