@@ -24,15 +24,16 @@ class Generation:
 def generate_all(engine: Engine, requests: Iterable[Request]) -> Iterator[Generation]:
     """Run requests and yield each as it ends, in order of ending.
 
-    At most twice as many requests as there are slots are held at a time, so `requests` may be a
-    generator of any length that makes its embeddings as it goes. Takes the engine's steps itself.
+    As many requests wait as there are slots, no more, so `requests` may be a generator of any length
+    that makes its embeddings as it goes. Takes the engine's steps itself.
     """
     source = iter(requests)
     handles: list[RequestHandle] = []
     tokens: dict[str, list[int]] = {}
     is_dry = False
+    max_ahead = min(engine.backend.num_slots, engine.limits.max_waiting)
     while handles or not is_dry:
-        while not is_dry and len(handles) < 2 * engine.backend.num_slots:
+        while not is_dry and engine.stats().num_waiting < max_ahead:
             request = next(source, None)
             if request is None:
                 is_dry = True

@@ -48,10 +48,6 @@ class WaitingLine:
         key = (-entry.request.priority, next(self._arrivals), entry)
         bisect.insort(self._entries, key, key=lambda item: item[:2])
 
-    def first(self) -> Waiting:
-        """The entry whose turn it is; it stays in the line."""
-        return self._entries[0][2]
-
     def pop(self) -> Waiting:
         """Remove and return the entry whose turn it is."""
         return self._entries.pop(0)[2]

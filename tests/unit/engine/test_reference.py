@@ -1,0 +1,98 @@
+import numpy as np
+import pytest
+import torch
+from tests.helpers.requests import make_request
+
+from eureka.engine.backend import Prefill
+from eureka.engine.reference import ReferenceBackend
+from eureka.model.eureka_audio import EurekaAudio
+
+CLOSE = {"rtol": 1e-4, "atol": 1e-4}
+
+
+def prefill_of(seed: int, slot: int, length: int = 20) -> Prefill:
+    request = make_request(seed, length)
+    return Prefill(slot, request.prompt_ids, request.audio_positions, request.audio_embeddings)
+
+
+@torch.inference_mode()
+def uncached_logits(model: EurekaAudio, prefill: Prefill, generated: list[int]) -> np.ndarray:
+    """Logits (L, V) of a whole sequence in one pass without a cache: splice, then forward."""
+    ids = torch.tensor([*prefill.prompt_ids.tolist(), *generated])
+    embeddings = model.backbone.embed(ids)
+    for row, position in enumerate(prefill.audio_positions):
+        embeddings[position] = torch.tensor(prefill.audio_embeddings[row])
+    return model.backbone.logits(model.backbone(embeddings[None]))[0].numpy()
+
+
+def test_prefill_of_ragged_prompts_equals_uncached_forward(model: EurekaAudio) -> None:
+    backend = ReferenceBackend(model.backbone, num_slots=4, context_tokens=64)
+    prefills = [prefill_of(0, 3, 30), prefill_of(1, 0, 9), prefill_of(2, 1, 17)]
+    logits = backend.prefill(prefills)
+    for row, prefill in enumerate(prefills):
+        np.testing.assert_allclose(logits[row], uncached_logits(model, prefill, [])[-1], **CLOSE)
+
+
+def test_prefill_puts_audio_embeddings_in_place_of_ids(model: EurekaAudio) -> None:
+    backend = ReferenceBackend(model.backbone, num_slots=2, context_tokens=64)
+    prefill = prefill_of(0, 0)
+    other_ids = prefill.prompt_ids.copy()
+    other_ids[prefill.audio_positions] = 11  # ids below audio play no part
+    logits = backend.prefill(
+        [prefill, Prefill(1, other_ids, prefill.audio_positions, prefill.audio_embeddings)]
+    )
+    np.testing.assert_array_equal(logits[0], logits[1])
+
+
+@pytest.mark.parametrize("slots", [[0, 1, 2], [2, 0, 4], [4, 1], [0, 4]], ids=str)
+def test_decode_of_ragged_slots_equals_uncached_forward(model: EurekaAudio, slots: list[int]) -> None:
+    backend = ReferenceBackend(model.backbone, num_slots=5, context_tokens=64)
+    prefills = [prefill_of(slot, slot, 8 + 5 * slot) for slot in slots]
+    backend.prefill(prefills)
+    generated = np.random.default_rng(0).integers(0, 640, (6, len(slots)))
+    for step, token_ids in enumerate(generated):
+        logits = backend.decode(slots, token_ids.tolist())
+        for row, prefill in enumerate(prefills):
+            expected = uncached_logits(model, prefill, generated[: step + 1, row].tolist())[-1]
+            np.testing.assert_allclose(logits[row], expected, **CLOSE)
+
+
+def test_decode_beside_a_free_slot_leaves_later_owner_alone(model: EurekaAudio) -> None:
+    backend = ReferenceBackend(model.backbone, num_slots=3, context_tokens=64)
+    backend.prefill([prefill_of(0, 0), prefill_of(1, 1), prefill_of(2, 2)])
+    backend.release(1)
+    backend.decode([0, 2], [7, 8])  # runs along slot 1
+    late = prefill_of(3, 1, 8)
+    backend.prefill([late])
+    logits = backend.decode([0, 1, 2], [9, 9, 9])
+    np.testing.assert_allclose(logits[1], uncached_logits(model, late, [9])[-1], **CLOSE)
+
+
+def test_decode_beyond_first_capacity_keeps_what_was_held(model: EurekaAudio) -> None:
+    backend = ReferenceBackend(model.backbone, num_slots=2, context_tokens=700)
+    prefill = prefill_of(0, 1, 510)
+    backend.prefill([prefill])
+    for token_id in (7, 8, 9):
+        logits = backend.decode([1], [token_id])
+    np.testing.assert_allclose(logits[0], uncached_logits(model, prefill, [7, 8, 9])[-1], **CLOSE)
+
+
+def test_continuations_equal_uncached_forward_and_leave_the_slot(model: EurekaAudio) -> None:
+    backend = ReferenceBackend(model.backbone, num_slots=2, context_tokens=64)
+    prefill = prefill_of(0, 1)
+    backend.prefill([prefill])
+    rng = np.random.default_rng(1)
+    continuations = [rng.integers(0, 640, n).tolist() for n in (1, 4, 2, 3, *[2] * 15)]
+    scores = backend.continuation_log_probabilities(1, continuations)
+    for ids, ours in zip(continuations, scores, strict=True):
+        logits = torch.tensor(uncached_logits(model, prefill, ids)).double().log_softmax(-1).numpy()
+        start = len(prefill.prompt_ids) - 1
+        expected = [logits[start + t, ids[t]] for t in range(1, len(ids))]
+        np.testing.assert_allclose(ours, expected, rtol=1e-4, atol=1e-4)
+    after = backend.decode([1], [9])
+    np.testing.assert_allclose(after[0], uncached_logits(model, prefill, [9])[-1], **CLOSE)
+
+
+def test_context_of_backend_never_exceeds_that_of_the_checkpoint(model: EurekaAudio) -> None:
+    limit = model.config.backbone.max_position_embeddings
+    assert ReferenceBackend(model.backbone, 1, 10 * limit).context_tokens == limit
