@@ -29,7 +29,7 @@ def frame_to_mono(frame: av.AudioFrame) -> Pcm:
     kind = frame.format.name.removesuffix("p")
     if kind in ("flt", "dbl"):
         _check_floats(channels)
-    mono = channels[0].astype(np.float32)
+    mono: Pcm = channels[0].astype(np.float32)
     for channel in channels[1:]:
         mono += channel
     if kind == "u8":
