@@ -1,0 +1,137 @@
+"""Answers that cannot stand are tried again: with other sampling, then in halves.
+
+The embeddings of the window are used again each time, also for its halves: a window is encoded once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from eureka.pipeline.answers import Answer, Answerer, collapse_loop, seeded
+from eureka.pipeline.options import ListenerSettings, ListenOptions
+from eureka.pipeline.protocols import AudioEmbeddings
+from eureka.text.prompts import Prompt
+from eureka.types import SAMPLE_RATE_HZ, SAMPLES_PER_AUDIO_TOKEN, Ending, Pcm, SamplingParams, Task
+
+_FINAL = (Ending.CANCELLED, Ending.DEADLINE, Ending.ERROR)
+"""Endings that another attempt would not mend."""
+
+_MIDDLE = (0.3, 0.7)
+"""A window is halved at the quietest token of this part of it."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Stretch:
+    """Audio that one prompt is about: pcm, and the rows of embeddings for it."""
+
+    start_sample: int
+    pcm: Pcm
+    embeddings: AudioEmbeddings
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class StretchAnswer:
+    """The answer that stands for a stretch, and all attempts that were paid for."""
+
+    stretch: Stretch
+    answer: Answer
+    attempts: tuple[Answer, ...]
+
+
+class PersistentAnswerer:
+    """Answers about stretches of one task, with the policy of retries.
+
+    Args:
+        answerer: sends one attempt.
+        settings: holds the policy.
+        make_prompt: prompt for a number of audio tokens.
+        task: the task, for seeds and for what an empty answer means.
+        options: of the call.
+    """
+
+    def __init__(
+        self,
+        answerer: Answerer,
+        settings: ListenerSettings,
+        make_prompt: Callable[[int], Prompt],
+        task: Task,
+        options: ListenOptions,
+    ) -> None:
+        self._answerer = answerer
+        self._settings = settings
+        self._make_prompt = make_prompt
+        self._task = task
+        self._options = options
+
+    def answer(self, stretch: Stretch) -> list[StretchAnswer]:
+        """Answers whose stretches tile `stretch`: one, or those of its parts."""
+        return self._answer(stretch, self._settings.retry.max_halvings)
+
+    def _answer(self, stretch: Stretch, halvings_left: int) -> list[StretchAnswer]:
+        attempts: list[Answer] = []
+        for attempt in self._attempts(stretch):
+            attempts.append(attempt)
+            if attempt.ending in _FINAL or self._stands(attempt, stretch):
+                return [StretchAnswer(stretch, attempt, tuple(attempts))]
+        given_up = StretchAnswer(stretch, _presentable(attempts[0]), tuple(attempts))
+        if not halvings_left or not self._can_halve(stretch):
+            return [given_up]
+        parts = [found for half in halves(stretch) for found in self._answer(half, halvings_left - 1)]
+        if all(not part.answer.token_ids and part.answer.ending is Ending.STOP for part in parts):
+            paid = tuple(attempt for part in parts for attempt in part.attempts)
+            return [replace(given_up, attempts=(*attempts, *paid))]
+        # The parts carry the cost of the attempts on the whole.
+        return [replace(parts[0], attempts=(*attempts, *parts[0].attempts)), *parts[1:]]
+
+    def _attempts(self, stretch: Stretch) -> Iterator[Answer]:
+        prompt = self._make_prompt(len(stretch.embeddings))
+        for number, sampling in enumerate(self._samplings()):
+            params = seeded(sampling, stretch.pcm, self._task, number)
+            yield self._answerer.answer(prompt, stretch.embeddings, params, self._options.deadline)
+
+    def _samplings(self) -> Iterator[SamplingParams]:
+        first = self._options.sampling
+        yield first
+        for other in self._settings.retry.resamplings:
+            yield replace(other, max_new_tokens=first.max_new_tokens, ban_token_ids=first.ban_token_ids)
+
+    def _stands(self, answer: Answer, stretch: Stretch) -> bool:
+        if answer.ending is not Ending.STOP:
+            return False
+        has_speech = self._settings.has_speech
+        if answer.token_ids or self._task is not Task.TRANSCRIBE or has_speech is None:
+            return True
+        return not has_speech(stretch.pcm)
+
+    def _can_halve(self, stretch: Stretch) -> bool:
+        shortest = self._settings.retry.shortest_half_seconds * SAMPLE_RATE_HZ
+        return len(stretch.embeddings) >= 2 and len(stretch.pcm) * _MIDDLE[0] >= shortest
+
+
+def halves(stretch: Stretch) -> tuple[Stretch, Stretch]:
+    """The stretch cut between two audio tokens, at the quietest token near its middle."""
+    num_tokens = len(stretch.embeddings)
+    cut = max(1, _quietest_token(stretch.pcm, int(num_tokens * _MIDDLE[0]), int(num_tokens * _MIDDLE[1])))
+    sample = cut * SAMPLES_PER_AUDIO_TOKEN
+    return (
+        Stretch(stretch.start_sample, stretch.pcm[:sample], stretch.embeddings[:cut]),
+        Stretch(stretch.start_sample + sample, stretch.pcm[sample:], stretch.embeddings[cut:]),
+    )
+
+
+def _quietest_token(pcm: Pcm, first: int, last: int) -> int:
+    """Index of the token of least energy in [first, last]."""
+    tokens = range(first, last + 1)
+    size = SAMPLES_PER_AUDIO_TOKEN
+    energies = [float(np.square(pcm[t * size : (t + 1) * size]).sum()) for t in tokens]
+    return tokens[int(np.argmin(energies))]
+
+
+def _presentable(answer: Answer) -> Answer:
+    """The answer with an endless loop said once; its ending stays what it was."""
+    if answer.ending is Ending.STOP:
+        return answer
+    return replace(answer, token_ids=collapse_loop(answer.token_ids))
