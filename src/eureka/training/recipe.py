@@ -1,0 +1,154 @@
+"""Recipes: one TOML file a stage, read strictly into frozen dataclasses.
+
+Every stage of a run shares `run_folder`; a stage reads what the stages before it left there.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from dataclasses import dataclass, field, fields, is_dataclass
+from pathlib import Path
+from typing import Any, TypeVar, get_type_hints
+
+from eureka.errors import InvalidInputError
+from eureka.training.optimizer import OptimizerConfig
+from eureka.training.schedule import ScheduleConfig
+
+_T = TypeVar("_T")
+
+STAGES = ("data", "encoder", "cache", "decoder", "joint", "release")
+
+
+@dataclass(frozen=True, slots=True)
+class DataConfig:
+    """Where the feature packs lie and how many synthetic clips are made."""
+
+    folder: str = "runs/data"
+    synthetic_clips: int = 36_000
+    num_workers: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class LossConfig:
+    """Weights of the losses beside the next token."""
+
+    balance: float = 0.02
+    phones: float = 1.0
+    events: float = 1.0
+    label_smoothing: float = 0.05
+
+
+@dataclass(frozen=True, slots=True)
+class BatchConfig:
+    """Fixed batch shapes: padded lengths and the total length of a batch.
+
+    The unit is mel frames for encoder and joint stages, positions for the decoder stage.
+    """
+
+    buckets: tuple[int, ...] = (160, 240, 320, 400, 480, 640, 800, 1000)
+    rows: int = 9_600
+    accumulate: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class AlignConfig:
+    """When real clips are aligned anew: shares of the stage, and the part of worst clips dropped."""
+
+    at: tuple[float, ...] = ()
+    dropped: float = 0.06
+
+
+@dataclass(frozen=True, slots=True)
+class CacheConfig:
+    """Cached encoder outputs: clips a kind."""
+
+    clips: dict[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """One stage of a training run.
+
+    Attributes:
+        stage: one of STAGES.
+        name: folder of the stage below run_folder.
+        seed: seeds weights, data and augmentation.
+        starts_from: name of the stage whose weights are taken up; empty starts afresh.
+        reads_cache: name of the stage whose cache and alignment are read.
+        mix: share of each kind of sample before the first alignment (encoder) or throughout.
+        mix_aligned: shares once real clips are aligned; empty keeps `mix`.
+        encoder_rate: factor on the learning rates of the encoder in the joint stage.
+        frozen: parts that do not train: audio_encoder, audio_moe_adaptor, backbone.
+        dtype: dtype of the working copy, bfloat16 or float32.
+        average: decay of the weight average (EMA); 0 switches it off.
+        save_minutes: time between saves of the resumable state.
+    """
+
+    stage: str
+    name: str
+    run_folder: str = "runs/nano"
+    seed: int = 1
+    starts_from: str = ""
+    reads_cache: str = "cache"
+    mix: dict[str, float] = field(default_factory=dict)
+    mix_aligned: dict[str, float] = field(default_factory=dict)
+    encoder_rate: float = 0.3
+    frozen: tuple[str, ...] = ()
+    dtype: str = "bfloat16"
+    average: float = 0.0
+    save_minutes: float = 3.0
+    num_threads: int = 2
+    data: DataConfig = field(default_factory=DataConfig)
+    loss: LossConfig = field(default_factory=LossConfig)
+    batch: BatchConfig = field(default_factory=BatchConfig)
+    align: AlignConfig = field(default_factory=AlignConfig)
+    cache: CacheConfig = field(default_factory=CacheConfig)
+    schedule: ScheduleConfig = field(default_factory=ScheduleConfig)
+    optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
+
+    @property
+    def folder(self) -> Path:
+        """Folder of this stage."""
+        return Path(self.run_folder) / self.name
+
+    def alignment(self, number: int) -> Path:
+        """File of alignment `number` (from 1) of the real clips."""
+        return self.folder / f"alignment-{number}.jsonl"
+
+    def sibling(self, name: str) -> Path:
+        """Folder of another stage of the run."""
+        return Path(self.run_folder) / name
+
+
+def read_recipe(path: Path) -> Recipe:
+    """Read one TOML file.
+
+    Raises:
+        InvalidInputError: it cannot be read, or holds an unknown name or a value of the wrong type.
+    """
+    try:
+        plain = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise InvalidInputError(f"cannot read recipe {path}: {error}", reason="INVALID_RECIPE") from error
+    recipe = _build(Recipe, plain, str(path))
+    if recipe.stage not in STAGES:
+        raise InvalidInputError(f"{path}: stage must be one of {STAGES}", reason="INVALID_RECIPE")
+    return recipe
+
+
+def _build(kind: type[_T], plain: dict[str, Any], where: str) -> _T:
+    hints = get_type_hints(kind)
+    known = {f.name for f in fields(kind)}  # type: ignore[arg-type]  # only dataclasses come here
+    unknown = sorted(set(plain) - known)
+    if unknown:
+        raise InvalidInputError(f"{where}: unknown names {unknown}; known are {sorted(known)}", reason="INVALID_RECIPE")
+    values = {}
+    for name, value in plain.items():
+        if is_dataclass(hints[name]):
+            values[name] = _build(hints[name], value, f"{where} [{name}]")  # type: ignore[arg-type]
+        else:
+            values[name] = tuple(value) if isinstance(value, list) else value
+    try:
+        return kind(**values)
+    except TypeError as error:
+        raise InvalidInputError(f"{where}: {error}", reason="INVALID_RECIPE") from error

@@ -1,0 +1,218 @@
+"""Every clip and scene that training draws from, with what is known about it.
+
+Kinds are the names that recipes mix: `synthetic`, the recorded data sets by their manifest name, `sounds`
+(all labelled clips) and `scenes` (composed at the draw). Only the train split is ever opened here.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from eureka.errors import InvalidInputError
+from eureka.training.events import Event, clip_events
+from eureka.training.feature_pack import Clip, FeaturePack
+from eureka.training.scenes import SceneClip, compose_scene, scene_clip_of_pack
+
+Phones = NDArray[np.int32]
+
+NUM_SCENES = 4_000
+"""Places of the kind `scenes`; each draw composes anew, a place only fixes the length."""
+
+SCENE_SECONDS = (2.0, 10.0)
+SOUND_KINDS = ("esc10", "esc10", "ambience", "music_cc0", "music_cc", "instruments")
+"""Kinds with labels; the ten sounds count twice, for they are asked for most."""
+
+BACKGROUND_KINDS = ("ambience",)
+PACKS = ("synthetic", "train", "instruments")
+_SPEECH_SHARE = 0.35
+_BACKGROUND_SHARE = 0.12
+
+
+@dataclass(frozen=True, slots=True)
+class Truth:
+    """What is known of a clip or scene.
+
+    Attributes:
+        kind: where it comes from.
+        words: what is said; empty where nobody speaks, None where unknown.
+        events: what is heard when; None where unknown.
+        label: phrase of a clip that holds one sound.
+        slots: slots of a spoken order.
+    """
+
+    kind: str
+    words: str | None = None
+    events: tuple[Event, ...] | None = None
+    label: str | None = None
+    slots: dict[str, str] | None = None
+    gender: str | None = None
+    age: int | None = None
+
+    def scaled(self, time_scale: float) -> Truth:
+        """The same with all times multiplied."""
+        if self.events is None or time_scale == 1.0:
+            return self
+        events = tuple(
+            Event(e.phrase, e.start_seconds * time_scale, e.end_seconds * time_scale) for e in self.events
+        )
+        return replace(self, events=events)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain object for JSON."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, plain: dict[str, Any]) -> Truth:
+        """Read the plain object."""
+        events = plain["events"]
+        return cls(**{**plain, "events": None if events is None else tuple(Event(**e) for e in events)})
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """A clip or scene before augmentation.
+
+    Attributes:
+        raw: log10 mel power (F, M) float32, not floored.
+        phones: rows (phone, first frame, end frame) at 100 frames/s; None where unknown.
+        truth: what is known of it.
+    """
+
+    raw: NDArray[np.float32]
+    phones: Phones | None
+    truth: Truth
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    pack: FeaturePack
+    index: int
+
+    @property
+    def clip(self) -> Clip:
+        return self.pack.clips[self.index]
+
+    @property
+    def is_speech(self) -> bool:
+        return self.clip.text is not None or bool(self.clip.slots)
+
+
+class SampleBook:
+    """Opens the packs of a data folder and gives samples by kind and number.
+
+    Args:
+        folder: holds the packs of PACKS, those that were made.
+        alignment: JSON lines {"id", "phones"} of aligned real clips; clips without one have no phones.
+        needs_phones: leave out speech clips without phones.
+    """
+
+    def __init__(self, folder: Path, alignment: Path | None = None, needs_phones: bool = False) -> None:
+        self._aligned = {} if alignment is None else read_alignment(alignment)
+        self._kinds: dict[str, list[_Place]] = {}
+        for name in PACKS:
+            if (folder / name).exists():
+                self._take_in(FeaturePack(folder / name), needs_phones)
+        self._kinds["sounds"] = [p for kind in SOUND_KINDS for p in self._kinds.get(kind, []) if p.clip.label]
+        rng = np.random.default_rng(NUM_SCENES)
+        self._scene_frames = (rng.uniform(*SCENE_SECONDS, NUM_SCENES) * 12.5).astype(np.int64) * 8
+        self._speech = {k: v for k, v in self._kinds.items() if v and v[0].is_speech}
+
+    def _take_in(self, pack: FeaturePack, needs_phones: bool) -> None:
+        for index, clip in enumerate(pack.clips):
+            if clip.split != "train":
+                message = f"{pack.folder} holds the {clip.split} clip {clip.id}: train on train only"
+                raise InvalidInputError(message, reason="NOT_TRAIN")
+            place = _Place(pack, index)
+            if not (needs_phones and place.is_speech and self._phones_of(clip) is None):
+                self._kinds.setdefault(clip.kind, []).append(place)
+
+    @property
+    def lengths(self) -> dict[str, NDArray[np.int64]]:
+        """Mel frames of every clip, by kind."""
+        frames = {k: np.array([p.clip.num_frames for p in v]) for k, v in self._kinds.items() if v}
+        return frames | {"scenes": self._scene_frames}
+
+    def background_mels(self) -> list[tuple[str, NDArray[np.floating[Any]]]]:
+        """Recorded backgrounds with their labels, raw mels (F, M), to lay under speech."""
+        places = [p for kind in BACKGROUND_KINDS for p in self._kinds.get(kind, [])]
+        return [(p.clip.label or "", p.pack.mel(p.index)) for p in places]
+
+    def get(self, kind: str, number: int, rng: np.random.Generator) -> Sample:
+        """The sample at a place; a scene is composed by `rng`."""
+        if kind == "scenes":
+            return self._scene(int(self._scene_frames[number]), rng)
+        place = self._kinds[kind][number]
+        clip, phones = place.clip, self._phones_of(place.clip)
+        events = _spoken_part(clip_events(clip), clip, phones) if place.is_speech else clip_events(clip)
+        truth = Truth(
+            kind=kind,
+            words=clip.text if place.is_speech else _words_of_sound(clip),
+            events=events or None,
+            label=None if place.is_speech or not events else events[0].phrase,
+            slots=clip.slots,
+            gender=clip.about.get("gender"),
+            age=clip.about.get("age"),
+        )
+        return Sample(place.pack.mel(place.index).astype(np.float32), phones, truth)
+
+    def _phones_of(self, clip: Clip) -> Phones | None:
+        return clip.phones if clip.phones is not None else self._aligned.get(clip.id)
+
+    def _scene(self, num_frames: int, rng: np.random.Generator) -> Sample:
+        count = int(rng.integers(1, 3 if num_frames < 400 else 4))
+        clips = [self._sound(rng) for _ in range(count)]
+        if rng.random() < _SPEECH_SHARE:
+            speech = self._speech_clip(num_frames - 48, rng)
+            if speech is not None:
+                clips = [*clips[: max(1, count - 1)], speech]
+        background = None
+        if rng.random() < _BACKGROUND_SHARE:
+            background = self._material(self._drawn(self._kinds["ambience"], rng))
+        scene = compose_scene(clips, rng, num_frames=num_frames, background=background)
+        truth = Truth(kind="scenes", words=scene.words, events=scene.events)
+        return Sample(scene.raw, scene.phones, truth)
+
+    def _sound(self, rng: np.random.Generator) -> SceneClip:
+        return self._material(self._drawn(self._kinds["sounds"], rng))
+
+    def _speech_clip(self, longest: int, rng: np.random.Generator) -> SceneClip | None:
+        kinds = list(self._speech)
+        for _ in range(8):
+            place = self._drawn(self._speech[kinds[int(rng.integers(len(kinds)))]], rng)
+            if place.clip.num_frames <= longest:
+                return self._material(place)
+        return None
+
+    def _material(self, place: _Place) -> SceneClip:
+        return scene_clip_of_pack(place.pack, place.index, self._phones_of(place.clip))
+
+    @staticmethod
+    def _drawn(places: list[_Place], rng: np.random.Generator) -> _Place:
+        return places[int(rng.integers(len(places)))]
+
+
+def _spoken_part(events: tuple[Event, ...], clip: Clip, phones: Phones | None) -> tuple[Event, ...]:
+    """Synthetic clips have no measured parts: their phones say from when to when somebody speaks."""
+    if clip.active is not None or phones is None or not len(phones) or not events:
+        return events
+    return (Event(events[0].phrase, phones[0, 1] / 100, phones[-1, 2] / 100),)
+
+
+def _words_of_sound(clip: Clip) -> str | None:
+    return None if clip.label == "song_vocals" else ""
+
+
+def read_alignment(path: Path) -> dict[str, Phones]:
+    """Phones of the aligned clips by clip id."""
+    rows = {}
+    with path.open(encoding="utf-8") as lines:
+        for line in lines:
+            plain = json.loads(line)
+            rows[plain["id"]] = np.array(plain["phones"], np.int32).reshape(-1, 3)
+    return rows
