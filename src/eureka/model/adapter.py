@@ -6,6 +6,7 @@ from an `AdapterSpec`; experts lie stacked along their first axis whatever a che
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable
 from typing import NamedTuple
@@ -15,10 +16,10 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from eureka.model.adapter_spec import AdapterSpec
-from eureka.model.norms import build_norm
+from eureka.model.norms import build_norm, divide_by_rms
 
 DENSE_HIDDEN_LIMIT = 4096
-"""Expert width summed over all experts up to which computing every expert in one product beats sorting tokens."""
+"""Hidden width summed over all experts up to which one product over all of them beats sorting tokens."""
 
 _ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "silu": functional.silu,
@@ -75,8 +76,8 @@ class Router(nn.Module):
 class ExpertBank(nn.Module):
     """Feed-forward experts of equal shape, stacked along the first axis.
 
-    Weights: up_weight and gate_weight (E, H, D), down_weight (E, O, H); biases (E, H) and (E, O); norms inside
-    an expert are (E, width) and applied by `_normalise`.
+    Weights: up_weight and gate_weight (E, H, D), down_weight (E, O, H); biases (E, H) and (E, O); norms
+    inside an expert are (E, width) and applied by `_normalise`.
     """
 
     def __init__(self, spec: AdapterSpec, count: int, hidden_size: int) -> None:
@@ -119,7 +120,7 @@ class ExpertBank(nn.Module):
         rows = order // selected.shape[1]
         counts = torch.bincount(selected.flatten(), minlength=self.count).tolist()
         weights = gates.flatten()[order].to(tokens.dtype)
-        parts = tokens[rows].split(counts)
+        parts = torch.split(tokens[rows], counts)
         outputs = torch.cat([self.expert(i, part) for i, part in enumerate(parts) if len(part)])
         out = tokens.new_zeros(len(tokens), self.spec.expert_output_size)
         return out.index_add_(0, rows, outputs * weights[:, None])
@@ -158,14 +159,11 @@ class ExpertBank(nn.Module):
     def _normalise(self, name: str, kind: str, x: Tensor, index: int | slice) -> Tensor:
         if kind == "none":
             return x
-        weight = getattr(self, f"{name}_weight")[index]
-        width = x.shape[-1:]
+        weight: Tensor = getattr(self, f"{name}_weight")[index]
         if kind == "rms_norm":
-            exact = x.float()
-            mean_square = exact.square().mean(dim=-1, keepdim=True)
-            return (exact * torch.rsqrt(mean_square + self.spec.rms_norm_eps)).to(x.dtype) * weight
-        normed = functional.layer_norm(x, width, eps=self.spec.layer_norm_eps)
-        return normed * weight + getattr(self, f"{name}_bias")[index]
+            return divide_by_rms(x, self.spec.rms_norm_eps) * weight
+        bias: Tensor = getattr(self, f"{name}_bias")[index]
+        return functional.layer_norm(x, x.shape[-1:], eps=self.spec.layer_norm_eps) * weight + bias
 
 
 class MoeAdapter(nn.Module):
@@ -183,7 +181,7 @@ class MoeAdapter(nn.Module):
         widths = (spec.expert_output_size, *spec.projection_sizes)
         self.projection = nn.ModuleList(
             nn.Linear(before, after, bias=spec.projection_bias)
-            for before, after in zip(widths, widths[1:], strict=False)
+            for before, after in itertools.pairwise(widths)
         )
         between = spec.projection_sizes[0] if len(spec.projection_sizes) > 1 else 0
         self.projection_norm = self._norm(spec.projection_norm, between)
@@ -233,7 +231,8 @@ class MoeAdapter(nn.Module):
     def _shared(self, tokens: Tensor) -> Tensor | None:
         if self.shared_experts is None:
             return None
-        shared: Tensor = self.shared_experts(tokens, tokens.new_ones(len(tokens), self.spec.num_shared_experts))
+        gates = tokens.new_ones(len(tokens), self.spec.num_shared_experts)
+        shared: Tensor = self.shared_experts(tokens, gates)
         return shared
 
     def _project(self, mixed: Tensor) -> Tensor:
@@ -267,6 +266,6 @@ def _project_all(tokens: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
     """Every expert's linear: tokens (N, D) shared or (N, E, D) own, weight (E, H, D) -> (N, E, H)."""
     if tokens.dim() == 2:
         joined = functional.linear(tokens, weight.flatten(0, 1), None if bias is None else bias.flatten())
-        return joined.unflatten(-1, weight.shape[:2])
+        return joined.view(len(tokens), *weight.shape[:2])
     own = torch.einsum("ned,ehd->neh", tokens, weight)
     return own if bias is None else own + bias

@@ -103,7 +103,7 @@ class AdapterSpec:
 
     @classmethod
     def from_config(cls, config: EurekaConfig) -> AdapterSpec:
-        """The specification of a new adapter: fields named in `config.adapter`, else widths of the two neighbours.
+        """The specification of a new adapter: fields of `config.adapter`, else widths of the two neighbours.
 
         Raises:
             InvalidCheckpointError: an unknown field or a bad value.
@@ -118,12 +118,33 @@ class AdapterSpec:
         return start.replaced(config.adapter)
 
     def replaced(self, values: dict[str, Any]) -> AdapterSpec:
-        """A copy with `values` put in, as read from JSON (lists become tuples)."""
+        """A copy with `values` put in, as read from JSON (lists become tuples).
+
+        Raises:
+            InvalidCheckpointError: an unknown field, a value of the wrong type or one out of range.
+        """
         unknown = sorted(set(values) - {f.name for f in fields(self)})
         if unknown:
             raise InvalidCheckpointError(f"unknown adapter field {unknown[0]!r}")
-        return replace(self, **{k: tuple(v) if isinstance(v, list) else v for k, v in values.items()})
+        changes: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
+        for name, value in changes.items():
+            if not _is_like(value, getattr(self, name)):
+                raise InvalidCheckpointError(f"adapter field {name} cannot be {value!r}")
+        return replace(self, **changes)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain object for JSON."""
         return asdict(self) | {"projection_sizes": list(self.projection_sizes)}
+
+
+def _is_like(value: Any, example: Any) -> bool:
+    """Whether a value read from JSON has the type of a field."""
+    if isinstance(value, bool) or isinstance(example, bool):
+        return isinstance(value, bool) and isinstance(example, bool)
+    if isinstance(example, tuple):
+        return isinstance(value, tuple) and all(isinstance(v, int) and v > 0 for v in value)
+    if isinstance(example, float):
+        return isinstance(value, int | float) and value > 0
+    if isinstance(example, int):
+        return isinstance(value, int) and value >= 0
+    return isinstance(value, type(example))

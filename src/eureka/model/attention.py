@@ -1,9 +1,9 @@
 """Scaled dot-product attention, shared by encoder and decoder.
 
-Two forms of the same function: plain matrix products (fastest on CPU, forward and backward) and torch's fused
-kernel (for GPUs). Tensor letters in model/: B batch, M mel bins, F mel frames, T encoder frames or cached keys,
-A audio tokens, L text positions, D width, H heads, K kv heads, P head width, E experts, N flat tokens,
-V vocabulary.
+Two forms of the same function: plain matrix products (fastest on CPU, forward and backward) and torch's
+fused kernel (for GPUs). Tensor letters in model/: B batch, M mel bins, F mel frames, T encoder frames or
+cached keys, A audio tokens, L text positions, D width, H heads, K kv heads, P head width, E experts, N flat
+tokens, V vocabulary.
 """
 
 from __future__ import annotations

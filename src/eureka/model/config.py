@@ -131,4 +131,6 @@ def _check(config: EurekaConfig) -> None:
     if config.thinking not in ("empty_block", "none"):
         raise InvalidCheckpointError(f"thinking must be empty_block or none, not {config.thinking!r}")
     if not 0 < config.best_window_seconds <= 30:
-        raise InvalidCheckpointError(f"best_window_seconds must lie in (0, 30], not {config.best_window_seconds}")
+        raise InvalidCheckpointError(
+            f"best_window_seconds must lie in (0, 30], not {config.best_window_seconds}"
+        )

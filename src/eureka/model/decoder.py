@@ -1,7 +1,7 @@
 """The Qwen3-style decoder: embeddings to hidden states to logits.
 
-Names follow Hugging Face's Qwen3ForCausalLM below `backbone`: `model.*` and `lm_head.weight`, the latter absent
-when the head is the embedding table. eureka-audio section 3.
+Names follow Hugging Face's Qwen3ForCausalLM below `backbone`: `model.*` and `lm_head.weight`, the latter
+absent when the head is the embedding table. eureka-audio section 3.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def rotate(x: Tensor, rotation: Rotation) -> Tensor:
 
 
 def causal_visible(positions: Tensor, num_keys: int) -> Tensor:
-    """Which keys each query sees, when key j stands at position j: (B, 1, L, T) bool from positions (B, L)."""
+    """(B, 1, L, T) bool from positions (B, L): which keys each query sees, key j standing at position j."""
     return torch.arange(num_keys, device=positions.device) <= positions[:, None, :, None]
 
 
@@ -80,7 +80,7 @@ class DecoderAttention(nn.Module):
         return rotate(queries, rotation), rotate(keys, rotation), values
 
     def attend(self, queries: Tensor, keys: Tensor, values: Tensor, mask: Tensor | None) -> Tensor:
-        """Mix values (B, K, T, P) by queries (B, H, L, P) and project: (B, L, D); mask additive (B, 1, L, T)."""
+        """Mix values (B, K, T, P) by queries (B, H, L, P) into (B, L, D); mask additive, (B, 1, L, T)."""
         mixed = self.attention(queries, keys, values, mask, self.head_dim**-0.5)
         out: Tensor = self.o_proj(mixed.transpose(1, 2).flatten(2))
         return out
@@ -100,7 +100,8 @@ class DecoderAttention(nn.Module):
         return self.attend(queries, keys, values, mask)
 
     def _split(self, x: Tensor) -> Tensor:
-        return x.unflatten(-1, (-1, self.head_dim))  # (B, L, H, P)
+        batch, length, _ = x.shape
+        return x.view(batch, length, -1, self.head_dim)  # (B, L, H, P)
 
 
 class GatedMlp(nn.Module):
@@ -167,8 +168,9 @@ class Decoder(nn.Module):
         super().__init__()
         self.config = config
         self.model = DecoderStack(config, attention)
-        head = None if config.tie_word_embeddings else nn.Linear(config.hidden_size, config.vocab_size, bias=False)
-        self.lm_head = head
+        self.lm_head: nn.Linear | None = None
+        if not config.tie_word_embeddings:
+            self.lm_head = nn.Linear(config.hidden_size, config.vocab_size, bias=False)
 
     def embed(self, token_ids: Tensor) -> Tensor:
         """Embeddings (..., D) of token ids (...)."""

@@ -1,8 +1,8 @@
 """The Whisper-style audio encoder: log_mel to encoder frames at 50 per second.
 
-Names follow Hugging Face's WhisperEncoder, so that `audio_encoder.speech_encoder.*` of a checkpoint fits as it
-is. Convolutions are computed as one matrix product over three shifted copies: on CPU this is faster than the
-convolution kernels and needs no kernel per shape.
+Names follow Hugging Face's WhisperEncoder, so that `audio_encoder.speech_encoder.*` of a checkpoint fits as
+it is. Convolutions are computed as one matrix product over three shifted copies: on CPU this is faster than
+the convolution kernels and needs no kernel per shape.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ MAX_TIMESCALE = 10_000
 
 
 def sinusoids(length: int, channels: int) -> Tensor:
-    """Whisper's position table (length, channels): sines in the first half of the width, cosines in the second."""
+    """Whisper's position table (length, channels): sines in the first half of the width, then cosines."""
     increment = math.log(MAX_TIMESCALE) / (channels // 2 - 1)
     inverse_timescales = torch.exp(-increment * torch.arange(channels // 2))
     angles = torch.arange(length)[:, None] * inverse_timescales[None, :]
@@ -75,7 +75,8 @@ class SelfAttention(nn.Module):
         return projected
 
     def _split(self, frames: Tensor) -> Tensor:
-        return frames.unflatten(-1, (self.num_heads, -1)).transpose(1, 2)  # (B, H, T, P)
+        batch, length, _ = frames.shape
+        return frames.view(batch, length, self.num_heads, -1).transpose(1, 2)  # (B, H, T, P)
 
 
 class EncoderLayer(nn.Module):
@@ -143,7 +144,9 @@ class AudioEncoder(nn.Module):
     def _check_length(self, num_frames: int) -> None:
         limit = 2 * self.config.max_source_positions
         if num_frames % 2 or not 0 < num_frames <= limit:
-            raise InvalidInputError(f"a window holds an even number of 2 to {limit} mel frames, not {num_frames}")
+            raise InvalidInputError(
+                f"a window holds an even number of 2 to {limit} mel frames, not {num_frames}"
+            )
 
     def _positions(self, length: int, offset: Tensor | None) -> Tensor:
         if offset is None:

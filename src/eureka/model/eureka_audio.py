@@ -12,15 +12,14 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.nn import functional
 
+from eureka.errors import InvalidInputError
 from eureka.model.adapter import MoeAdapter
 from eureka.model.adapter_spec import AdapterSpec
 from eureka.model.attention import AttentionFunction, plain_attention
 from eureka.model.config import EncoderConfig, EurekaConfig
 from eureka.model.decoder import Decoder
 from eureka.model.encoder import AudioEncoder, stack_frames
-
-WEIGHTS_FILE = "model.safetensors"
-"""Name of a checkpoint's weights when they are one file."""
+from eureka.model.stored_tensors import WEIGHTS_FILE
 
 
 class SpeechTower(nn.Module):
@@ -76,8 +75,36 @@ class EurekaAudio(nn.Module):
         self.audio_moe_adaptor.reset_parameters()
         self.backbone.reset_parameters()
 
-    def embed_audio(self, log_mels: Sequence[Tensor], num_audio_tokens: Sequence[int] | None = None) -> Tensor:
-        """Audio embeddings of windows of any length, in their order.
+    def embed_audio(
+        self, log_mels: Sequence[Tensor], num_audio_tokens: Sequence[int] | None = None
+    ) -> Tensor:
+        """Audio embeddings (A, W) of windows of any length; arguments as `encode_windows`."""
+        embeddings: Tensor = self.audio_moe_adaptor(self.encode_windows(log_mels, num_audio_tokens))
+        return embeddings
+
+    def embed_prompt(self, prompt_ids: Tensor, is_audio: Tensor, audio_embeddings: Tensor) -> Tensor:
+        """Prompt embeddings (L, W): the token table, with audio embeddings in place of audio positions.
+
+        Args:
+            prompt_ids: (L,) int64.
+            is_audio: (L,) bool, A places True.
+            audio_embeddings: (A, W), unscaled; eureka-audio section 4.2.
+
+        Raises:
+            InvalidInputError: the number of audio places is not A.
+        """
+        count = int(is_audio.sum())
+        if count != len(audio_embeddings):
+            raise InvalidInputError(
+                f"the prompt has {count} audio places for {len(audio_embeddings)} audio embeddings"
+            )
+        embeddings = self.backbone.embed(prompt_ids)
+        return embeddings.index_put((is_audio,), audio_embeddings.to(embeddings.dtype))
+
+    def encode_windows(
+        self, log_mels: Sequence[Tensor], num_audio_tokens: Sequence[int] | None = None
+    ) -> Tensor:
+        """Stacked encoder frames of windows of any length, in their order.
 
         Args:
             log_mels: windows (M, F), each F a multiple of 8; encoded together, right-padded and masked.
@@ -85,7 +112,7 @@ class EurekaAudio(nn.Module):
                 window carries itself; all F / 8 when None.
 
         Returns:
-            (A, W), the windows' audio tokens one after another.
+            (A, stack * D), what the adapter takes, the windows' audio tokens one after another.
         """
         frames_per_token = 2 * self.config.stack_frames
         lengths = [log_mel.shape[1] for log_mel in log_mels]
@@ -96,9 +123,7 @@ class EurekaAudio(nn.Module):
         num_frames = None if is_even else torch.tensor(lengths, device=batch.device)
         stacked = stack_frames(self.audio_encoder(batch, num_frames), self.config.stack_frames)
         kept = [min(a, b) for a, b in zip(counts, num_audio_tokens or counts, strict=True)]
-        tokens = torch.cat([row[:count] for row, count in zip(stacked, kept, strict=True)])  # (A, 4*D)
-        embeddings: Tensor = self.audio_moe_adaptor(tokens)
-        return embeddings
+        return torch.cat([row[:count] for row, count in zip(stacked, kept, strict=True)])
 
 
 def save_checkpoint(model: EurekaAudio, folder: Path, dtype: torch.dtype = torch.float32) -> None:

@@ -23,7 +23,7 @@ class LayerKeysValues(Protocol):
         ...
 
     def update(self, layer: int, keys: Tensor, values: Tensor, positions: Tensor) -> tuple[Tensor, Tensor]:
-        """Store keys and values (B, K, L, P) at positions (B, L); give back all (B, K, T, P) of these rows."""
+        """Store keys and values (B, K, L, P) at positions (B, L); give all (B, K, T, P) of these rows."""
         ...
 
 

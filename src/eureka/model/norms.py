@@ -6,10 +6,16 @@ import torch
 from torch import Tensor, nn
 
 
+def divide_by_rms(x: Tensor, eps: float) -> Tensor:
+    """Divide x (..., D) by the root of its mean square along D, in float32; the result has x's dtype."""
+    exact = x.float()
+    return (exact * torch.rsqrt(exact.square().mean(dim=-1, keepdim=True) + eps)).to(x.dtype)
+
+
 class RmsNorm(nn.Module):
     """Divide by the root of the mean square over the last axis, then multiply by the weight.
 
-    Mean square and division in float32, cast back before the weight; eureka-audio section 3.
+    The cast back from float32 comes before the weight; eureka-audio section 3.
     """
 
     def __init__(self, width: int, eps: float) -> None:
@@ -19,9 +25,7 @@ class RmsNorm(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Normalise x (..., width)."""
-        exact = x.float()
-        scaled = exact * torch.rsqrt(exact.square().mean(dim=-1, keepdim=True) + self.eps)
-        return scaled.to(x.dtype) * self.weight
+        return divide_by_rms(x, self.eps) * self.weight
 
 
 def build_norm(kind: str, width: int, layer_norm_eps: float, rms_norm_eps: float) -> nn.Module:
