@@ -118,8 +118,9 @@ def plan_scene(
     longest = (num_frames or round(rules.seconds[1] * FRAMES_PER_SECOND)) - FRAMES_PER_AUDIO_TOKEN
     order = rng.permutation(len(clips))
     pieces = [_draw_piece(int(index), clips[index], longest, rules, rng) for index in order]
-    total = num_frames or _draw_length(pieces, rules, rng)
-    placed = _lay_out(pieces, total, rules, rng)
+    may_overlap = bool(rng.random() < rules.overlap_probability)
+    total = num_frames or _draw_length(pieces, may_overlap, rules, rng)
+    placed = _lay_out(pieces, total, may_overlap, rules, rng)
     placements = []
     for piece in placed:
         clip = clips[piece.clip]
@@ -171,21 +172,23 @@ def _draw_parts(clip: SceneClip, longest: int, rng: np.random.Generator) -> tupl
     return first, min(last, clip.num_frames)
 
 
-def _draw_length(pieces: list[Placement], rules: SceneRules, rng: np.random.Generator) -> int:
-    """Scene length in frames, by 8: the pieces end to end with room, or less where they overlap."""
+def _draw_length(
+    pieces: list[Placement], may_overlap: bool, rules: SceneRules, rng: np.random.Generator
+) -> int:
+    """Scene length in frames, by 8: the pieces end to end with room, or less where they may overlap."""
     shortest, longest = (round(s * FRAMES_PER_SECOND) for s in rules.seconds)
     needed = max(piece.num_frames for piece in pieces)
-    end_to_end = sum(piece.num_frames for piece in pieces) + 2 * len(pieces) * FRAMES_PER_AUDIO_TOKEN
-    wanted = round(end_to_end * rng.uniform(0.9, 1.4))
+    gaps = round(rules.gap_seconds * FRAMES_PER_SECOND) * (len(pieces) - 1)
+    end_to_end = sum(piece.num_frames for piece in pieces) + gaps
+    wanted = round(end_to_end * rng.uniform(*((0.6, 1.2) if may_overlap else (1.0, 1.5))))
     frames = min(max(wanted, needed + FRAMES_PER_AUDIO_TOKEN, shortest), longest)
     return -(-frames // FRAMES_PER_AUDIO_TOKEN) * FRAMES_PER_AUDIO_TOKEN
 
 
 def _lay_out(
-    pieces: list[Placement], total: int, rules: SceneRules, rng: np.random.Generator
+    pieces: list[Placement], total: int, may_overlap: bool, rules: SceneRules, rng: np.random.Generator
 ) -> list[Placement]:
     """Pieces one after the other with drawn pauses, or anywhere when they may or must overlap."""
-    may_overlap = rng.random() < rules.overlap_probability
     gap = round(rules.gap_seconds * FRAMES_PER_SECOND)
     slack = total - sum(piece.num_frames for piece in pieces) - gap * (len(pieces) - 1)
     if may_overlap or slack < 0:
@@ -206,13 +209,15 @@ def _lay_background(
 ) -> list[Placement]:
     """The background from start to end, its clip repeated as often as needed."""
     gain = _level_gain(clip, rng.uniform(*rules.background_db))
-    first = int(rng.integers(clip.num_frames))
+    first = round(clip.events[0].start_seconds * FRAMES_PER_SECOND)
+    end = min(clip.num_frames, round(clip.events[-1].end_seconds * FRAMES_PER_SECOND))
+    begin = int(rng.integers(first, end))
     placements = []
     at = 0
     while at < total:
-        length = min(clip.num_frames - first, total - at)
-        placements.append(Placement(index, first, length, at, gain))
-        at, first = at + length, 0
+        length = min(end - begin, total - at)
+        placements.append(Placement(index, begin, length, at, gain))
+        at, begin = at + length, first
     return placements
 
 
