@@ -19,7 +19,7 @@ from typing import Any, NoReturn, Self
 import av
 import numpy as np
 
-from eureka.audio.frames import frame_to_mono
+from eureka.audio.frames import check_samples, frame_to_mono
 from eureka.audio.resample import StreamingResampler
 from eureka.audio.source import AudioSource, OpenedSource, open_source
 from eureka.errors import AudioTooLongError, InvalidAudioError
@@ -212,13 +212,13 @@ class AudioReader:
         num_parts_samples, rate = 0, self._source_hz
         for frame in self._frames():
             if parts and (frame.sample_rate != rate or num_parts_samples >= rate):
-                yield rate, np.concatenate(parts)
+                yield rate, _join(parts)
                 parts, num_parts_samples = [], 0
             rate = frame.sample_rate
             parts.append(frame_to_mono(frame))
             num_parts_samples += frame.samples
         if parts:
-            yield rate, np.concatenate(parts)
+            yield rate, _join(parts)
 
     def _frames(self) -> Iterator[av.AudioFrame]:
         """Frames of all packets that decode."""
@@ -280,6 +280,12 @@ def decode_all(source: AudioSource, limits: DecodeLimits | None = None) -> Pcm:
         return np.concatenate(list(reader))
 
 
+def _join(parts: list[Pcm]) -> Pcm:
+    joined = np.concatenate(parts)
+    check_samples(joined)
+    return joined
+
+
 def _if_any(block: Pcm) -> Iterator[Pcm]:
     if len(block):
         yield block
@@ -292,7 +298,14 @@ def _open_container(opened: OpenedSource) -> Any:
         "protocol_whitelist": "none",
     }
     try:
-        return av.open(opened.reader, "r", options=options, buffer_size=READ_BYTES, io_open=_refuse_reference)
+        return av.open(
+            opened.reader,
+            "r",
+            options=options,
+            metadata_errors="replace",
+            buffer_size=READ_BYTES,
+            io_open=_refuse_reference,
+        )
     except av.error.InvalidDataError as error:
         message = "the file holds no audio that can be read: no known container, or a broken header"
         raise InvalidAudioError(message, reason="NOT_AUDIO") from error

@@ -19,23 +19,38 @@ _FULL_SCALE = {"u8": 2.0**7, "s16": 2.0**15, "s32": 2.0**31, "s64": 2.0**63}
 
 
 def frame_to_mono(frame: av.AudioFrame) -> Pcm:
-    """Average of the channels: (samples,) float32, full scale 1.0.
+    """Average of the channels: (samples,) float32, full scale 1.0; float samples may be anything.
 
     Raises:
-        InvalidAudioError: NaN or Inf (NON_FINITE_SAMPLES), floats far beyond full scale
-            (SAMPLES_OUT_OF_RANGE), or a sample format that is not served (UNSUPPORTED_CODEC).
+        InvalidAudioError: a sample format that is not served (UNSUPPORTED_CODEC).
     """
     channels = _channels(frame)
     kind = frame.format.name.removesuffix("p")
-    if kind in ("flt", "dbl"):
-        _check_floats(channels)
-    mono: Pcm = channels[0].astype(np.float32)
-    for channel in channels[1:]:
-        mono += channel
+    with np.errstate(over="ignore", invalid="ignore"):  # `check_samples` follows
+        mono: Pcm = channels[0].astype(np.float32)
+        for channel in channels[1:]:
+            mono += channel
     if kind == "u8":
         mono -= np.float32(128 * len(channels))
     mono *= np.float32(1.0 / (len(channels) * _FULL_SCALE.get(kind, 1.0)))
     return mono
+
+
+def check_samples(mono: Pcm) -> None:
+    """Refuse samples that are no audio.
+
+    Raises:
+        InvalidAudioError: NaN or Inf (NON_FINITE_SAMPLES), or far beyond full scale
+            (SAMPLES_OUT_OF_RANGE).
+    """
+    peak = float(np.abs(mono).max(initial=0.0))
+    if not np.isfinite(peak):
+        raise InvalidAudioError("the audio holds NaN or infinite samples", reason="NON_FINITE_SAMPLES")
+    if peak > LARGEST_SAMPLE:
+        message = (
+            f"float samples reach {peak:g}; full scale is 1.0 and the limit {LARGEST_SAMPLE:g}: scale them"
+        )
+        raise InvalidAudioError(message, reason="SAMPLES_OUT_OF_RANGE")
 
 
 def _channels(frame: av.AudioFrame) -> NDArray[Any]:
@@ -49,16 +64,3 @@ def _channels(frame: av.AudioFrame) -> NDArray[Any]:
         return samples
     channels: NDArray[Any] = samples.reshape(-1, frame.layout.nb_channels).T
     return channels
-
-
-def _check_floats(channels: NDArray[Any]) -> None:
-    if not channels.size:
-        return
-    peak = float(np.abs(channels).max())
-    if not np.isfinite(peak):
-        raise InvalidAudioError("the audio holds NaN or infinite samples", reason="NON_FINITE_SAMPLES")
-    if peak > LARGEST_SAMPLE:
-        message = (
-            f"float samples reach {peak:g}; full scale is 1.0 and the limit {LARGEST_SAMPLE:g}: scale them"
-        )
-        raise InvalidAudioError(message, reason="SAMPLES_OUT_OF_RANGE")

@@ -1,0 +1,138 @@
+"""What a decoding child and its parent say to each other over a socket pair.
+
+A message is one letter, the length of its body, and the body: JSON, or raw float32 samples of a
+block. Nothing is pickled: the child has read untrusted bytes.
+"""
+
+from __future__ import annotations
+
+import json
+import socket
+import struct
+from dataclasses import asdict
+from enum import Enum
+from typing import Any
+
+import eureka.errors
+from eureka.audio.decode import AudioInfo, DecodeLimits
+from eureka.errors import EurekaError, InvalidAudioError
+
+LARGEST_BODY_BYTES = 64 << 20
+"""A block of 1 s has 64 KB; one odd frame of a low rate may give more."""
+
+_HEADER = struct.Struct("<cI")
+
+
+class Kind(Enum):
+    """Kinds of messages."""
+
+    JOB = b"J"
+    """To the child, with the file's descriptor: decode this under these limits (JSON)."""
+    STOP = b"S"
+    """To the child: nobody wants the rest."""
+    READY = b"R"
+    """From the child: it can take jobs."""
+    INFO = b"I"
+    """From the child: what is known of the file (JSON); the first and the last answer of a job."""
+    BLOCK = b"B"
+    """From the child: float32 samples."""
+    ERROR = b"E"
+    """From the child, last answer of a job: class, reason and message (JSON)."""
+    DONE = b"D"
+    """From the child, last answer of a job."""
+
+
+class ClosedError(Exception):
+    """The other side is gone."""
+
+
+def send(connection: socket.socket, kind: Kind, body: bytes = b"") -> None:
+    """Send one message.
+
+    Raises:
+        ClosedError: the other side is gone.
+    """
+    try:
+        connection.sendall(_HEADER.pack(kind.value, len(body)))
+        if body:
+            connection.sendall(body)
+    except (BrokenPipeError, ConnectionError) as error:
+        raise ClosedError(str(error)) from error
+
+
+def receive(connection: socket.socket) -> tuple[Kind, bytes]:
+    """Wait for one message.
+
+    Raises:
+        ClosedError: the other side is gone, or what it says is no message.
+        TimeoutError: nothing came within the connection's timeout.
+    """
+    letter, length = _HEADER.unpack(_receive_exactly(connection, _HEADER.size))
+    if letter not in {kind.value for kind in Kind} or length > LARGEST_BODY_BYTES:
+        raise ClosedError(f"no message: {letter!r}, {length} bytes")
+    return Kind(letter), _receive_exactly(connection, length)
+
+
+def send_job(connection: socket.socket, limits: DecodeLimits, descriptor: int) -> None:
+    """Send a job with the descriptor of its file."""
+    body = json.dumps(asdict(limits)).encode()
+    try:
+        socket.send_fds(connection, [_HEADER.pack(Kind.JOB.value, len(body))], [descriptor])
+        connection.sendall(body)
+    except (BrokenPipeError, ConnectionError) as error:
+        raise ClosedError(str(error)) from error
+
+
+def receive_job(connection: socket.socket) -> tuple[DecodeLimits, int]:
+    """Wait for a job; a STOP that came too late for the last one is passed over.
+
+    Raises:
+        ClosedError: the parent is gone.
+    """
+    while True:
+        header, descriptors, _, _ = socket.recv_fds(connection, _HEADER.size, 1)
+        if not header:
+            raise ClosedError("the parent is gone")
+        header += _receive_exactly(connection, _HEADER.size - len(header))
+        letter, length = _HEADER.unpack(header)
+        body = _receive_exactly(connection, length)
+        if letter == Kind.JOB.value and descriptors:
+            return DecodeLimits(**json.loads(body)), descriptors[0]
+
+
+def info_to_json(info: AudioInfo) -> bytes:
+    """AudioInfo as a body."""
+    return json.dumps(asdict(info)).encode()
+
+
+def info_from_json(body: bytes) -> AudioInfo:
+    """AudioInfo from a body."""
+    return AudioInfo(**json.loads(body))
+
+
+def error_to_json(error: EurekaError) -> bytes:
+    """An error of our tree as a body."""
+    return json.dumps([type(error).__name__, error.message, error.reason]).encode()
+
+
+def error_from_json(body: bytes) -> EurekaError:
+    """An error of our tree from a body."""
+    name, message, reason = json.loads(body)
+    kind: Any = getattr(eureka.errors, name, None)
+    if not (isinstance(kind, type) and issubclass(kind, EurekaError)):
+        kind = InvalidAudioError
+    error: EurekaError = kind(message, reason=reason)
+    return error
+
+
+def _receive_exactly(connection: socket.socket, num_bytes: int) -> bytes:
+    parts = bytearray()
+    while len(parts) < num_bytes:
+        try:
+            part = connection.recv(min(num_bytes - len(parts), 1 << 20))
+        except ConnectionError as error:
+            raise ClosedError(str(error)) from error
+        if not part:
+            raise ClosedError("the other side is gone")
+        parts += part
+    return bytes(parts)
