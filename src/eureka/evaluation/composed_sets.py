@@ -88,6 +88,7 @@ def _scene(material: _Material, draw: np.random.Generator, number: int) -> Evalu
         text=scene.words,
         events=timed_events(scene.events),
         parts=(first.path, second.path),
+        caption=scene.caption,
     )
 
 

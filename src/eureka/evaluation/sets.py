@@ -47,6 +47,7 @@ class EvaluationClip:
         events: what is heard when, in a composed scene.
         slots: slot name -> value of an order.
         parts: ids of the clips that this one was joined from.
+        caption: the timed caption as the model is trained to write it.
         speaker: speaker or voice, where known.
     """
 
@@ -57,6 +58,7 @@ class EvaluationClip:
     events: tuple[TimedEvent, ...] = ()
     slots: dict[str, str] = field(default_factory=dict)
     parts: tuple[str, ...] = ()
+    caption: str | None = None
     speaker: str | None = None
 
     @property

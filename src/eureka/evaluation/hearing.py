@@ -1,0 +1,199 @@
+"""The model under test, asked as users ask it: through the pipeline and the engine.
+
+An `Ear` holds one checkpoint in this process and answers many questions at once, several engine slots
+wide. Nothing here knows what the right answer is.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+
+import torch
+
+from eureka.engine.embedder import ReferenceEmbedder
+from eureka.engine.engine import Engine
+from eureka.engine.reference import ReferenceBackend
+from eureka.engine.request import Delta, Label, LabelScores, Request
+from eureka.engine.runner import EngineRunner
+from eureka.model.eureka_audio import EurekaAudio
+from eureka.model.weights import load_checkpoint
+from eureka.pipeline.engine_decoder import EngineDecoder
+from eureka.pipeline.listener import Listener
+from eureka.pipeline.options import ListenerSettings
+from eureka.pipeline.protocols import AudioEmbeddings, TextDecoder
+from eureka.text.prompts import PromptBuilder
+from eureka.text.tokenizer import Tokenizer
+from eureka.types import HearingResult, Pcm, Segment, Task
+
+NUM_SLOTS = 8
+"""Requests decoded together. On one core more slots bring little: the batch is bound by arithmetic."""
+
+EMBEDDINGS_KEPT = 256
+"""Embeddings of the clips asked about last: several questions about a clip encode it once."""
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What is asked about a clip; `labels` for classify, `text` for ask."""
+
+    task: Task
+    labels: tuple[str, ...] = ()
+    text: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """An answer.
+
+    Attributes:
+        text: transcript, caption, free answer, or the label.
+        segments: as the pipeline gave them.
+        label: best label of a closed set.
+        log_probability: of the best label as the whole answer, under the full vocabulary: the measure
+            that `--abstain-below` compares; NaN for other tasks.
+    """
+
+    text: str
+    segments: tuple[Segment, ...] = ()
+    label: str | None = None
+    log_probability: float = float("nan")
+
+
+class Ear:
+    """A checkpoint that listens in this process; a context manager, for it drives an engine thread.
+
+    Args:
+        model: a loaded model.
+        tokenizer: of its checkpoint.
+        num_slots: requests decoded together.
+
+    Attributes:
+        model: for those who watch it at work (routing).
+        tokenizer: of the checkpoint.
+        prompts: of the checkpoint.
+        name: of the checkpoint, from its config.
+    """
+
+    def __init__(self, model: EurekaAudio, tokenizer: Tokenizer, num_slots: int = NUM_SLOTS) -> None:
+        self.model = model.eval()
+        self.tokenizer = tokenizer
+        self.prompts = PromptBuilder(tokenizer, model.config)
+        self.name = model.config.name
+        self._num_slots = num_slots
+        self._runner = EngineRunner(Engine(ReferenceBackend(model.backbone, num_slots), tokenizer.end_id))
+        self._decoder = _ScoreKeeper(EngineDecoder(self._runner.engine))
+        settings = ListenerSettings(self.name, best_window_seconds=model.config.best_window_seconds)
+        embedder = _MemoEmbedder(ReferenceEmbedder(model))
+        self._listener = Listener(embedder, self._decoder, tokenizer, self.prompts, settings)
+
+    @classmethod
+    def from_folder(cls, folder: Path, num_slots: int = NUM_SLOTS) -> Ear:
+        """Load a checkpoint folder in float32.
+
+        Raises:
+            InvalidCheckpointError: the folder does not fit.
+        """
+        torch.set_num_threads(1)  # processes run beside each other; more threads cost more than they bring
+        model, _ = load_checkpoint(folder)
+        return cls(model, Tokenizer.from_folder(folder), num_slots)
+
+    def __enter__(self) -> Ear:
+        self._runner.__enter__()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._runner.__exit__(kind, error, traceback)
+
+    def hear(self, pcm: Pcm, question: Question) -> Heard:
+        """The answer to one question about one clip."""
+        result = self._ask(pcm, question)
+        if question.task is not Task.CLASSIFY:
+            return Heard(result.text, result.segments)
+        scores = self._decoder.last_scores()
+        return Heard(
+            result.text, result.segments, result.label, math.log(max(scores.best_probability, 1e-300))
+        )
+
+    def hear_all(
+        self,
+        pcms: Sequence[Pcm],
+        questions: Sequence[Question],
+        on_answer: Callable[[], None] | None = None,
+    ) -> list[Heard]:
+        """Answers to one question a clip, in order; `on_answer` is called after each."""
+
+        def hear_one(pcm: Pcm, question: Question) -> Heard:
+            heard = self.hear(pcm, question)
+            if on_answer is not None:
+                on_answer()
+            return heard
+
+        with ThreadPoolExecutor(self._num_slots) as pool:
+            return list(pool.map(hear_one, pcms, questions))
+
+    def _ask(self, pcm: Pcm, question: Question) -> HearingResult:
+        if question.task is Task.TRANSCRIBE:
+            return self._listener.transcribe("", [pcm])
+        if question.task is Task.CAPTION:
+            return self._listener.caption("", [pcm])
+        if question.task is Task.ASK:
+            return self._listener.ask("", [[pcm]], question.text)
+        return self._listener.classify("", [pcm], question.labels)
+
+
+class _ScoreKeeper:
+    """A decoder that remembers the last scores of each calling thread: results round them to a softmax."""
+
+    def __init__(self, decoder: TextDecoder) -> None:
+        self._decoder = decoder
+        self._last = threading.local()
+
+    def generate(self, request: Request) -> Iterator[Delta]:
+        return self._decoder.generate(request)
+
+    def score(self, request: Request, labels: Sequence[Label]) -> LabelScores:
+        self._last.scores = self._decoder.score(request, labels)
+        scores: LabelScores = self._last.scores
+        return scores
+
+    def last_scores(self) -> LabelScores:
+        scores: LabelScores = self._last.scores
+        return scores
+
+
+class _MemoEmbedder:
+    """An embedder that keeps the embeddings of the items it saw last."""
+
+    def __init__(self, embedder: ReferenceEmbedder) -> None:
+        self._embedder = embedder
+        self._kept: OrderedDict[bytes, AudioEmbeddings] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def embed(self, items: Sequence[Pcm]) -> AudioEmbeddings:
+        digest = hashlib.sha1(usedforsecurity=False)
+        for pcm in items:
+            digest.update(len(pcm).to_bytes(8, "little") + pcm.tobytes())
+        key = digest.digest()
+        with self._lock:
+            if (known := self._kept.get(key)) is not None:
+                self._kept.move_to_end(key)
+                return known
+        embeddings = self._embedder.embed(items)
+        with self._lock:
+            self._kept[key] = embeddings
+            while len(self._kept) > EMBEDDINGS_KEPT:
+                self._kept.popitem(last=False)
+        return embeddings

@@ -1,0 +1,218 @@
+"""Running the suite: a report for a checkpoint, and the commands `evaluate nano` and `evaluate compare`."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import sys
+import time
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, TextIO
+
+import torch
+
+from eureka import __version__
+from eureka.errors import InvalidInputError
+from eureka.evaluation.goals import in_report_order
+from eureka.evaluation.hearing import Ear, Heard, Question
+from eureka.evaluation.hearing_pool import HearingPool, default_num_workers
+from eureka.evaluation.metrics import NORMALISATION
+from eureka.evaluation.report import (
+    Report,
+    Row,
+    compare_reports,
+    differences_to_dict,
+    differences_to_markdown,
+    read_report,
+)
+from eureka.evaluation.routing import routing_rows
+from eureka.evaluation.sets import EvaluationClip
+from eureka.evaluation.suite import ROW_MAKERS, SEED, SetSizes, Suite
+from eureka.training.manifest import SPLITS, read_manifest
+
+SUITES = ("nano",)
+ROUTING = "routing"
+PARTS = (*ROW_MAKERS, ROUTING)
+"""Parts of the suite, in the order in which they run."""
+
+Progress = Callable[[str], None]
+"""Told in a few words how far the run is."""
+
+
+def evaluate_checkpoint(
+    folder: Path,
+    data_folder: Path,
+    split: str = "dev",
+    limit: int | None = None,
+    *,
+    parts: Sequence[str] = PARTS,
+    num_workers: int | None = None,
+    progress: Progress | None = None,
+) -> Report:
+    """Measure every row of the suite on a checkpoint.
+
+    Args:
+        folder: the checkpoint.
+        data_folder: pack of recordings with manifest.jsonl.
+        split: `dev` to decide; `train` only to see what was memorised.
+        limit: at most this many clips a set, for decisions during training; None for all.
+        parts: names out of `PARTS`.
+        num_workers: processes; two where there are two cores when omitted.
+        progress: told what is going on.
+
+    Raises:
+        InvalidInputError: unknown split or part, or a limit below 1.
+        NotFoundError: no manifest in `data_folder`.
+        InvalidCheckpointError: the folder holds no fitting checkpoint.
+    """
+    _check(split, limit, parts)
+    read_manifest(data_folder, split)  # a missing pack is refused before a model is loaded
+    tell = progress or (lambda _: None)
+    started = time.monotonic()
+    rows: list[Row] = []
+    with HearingPool(folder, num_workers or default_num_workers()) as pool:
+        memory = _Memory(pool, tell)
+        suite = Suite(data_folder, split, memory.hear, limit, SetSizes().limited(limit))
+        for part in parts:
+            if part in ROW_MAKERS:
+                memory.part = part
+                rows += ROW_MAKERS[part](suite)
+    if ROUTING in parts:
+        tell("routing")
+        with Ear.from_folder(folder) as ear:
+            rows += routing_rows(suite, ear)
+    facts = {
+        "seconds": round(time.monotonic() - started, 1),
+        "limit": limit,
+        "parts": list(parts),
+        **_facts(),
+    }
+    return Report("nano", split, str(folder), in_report_order(rows), facts)
+
+
+class _Memory:
+    """Asks the pool, and remembers: rows share clips, and a clip asked twice answers the same."""
+
+    def __init__(self, pool: HearingPool, tell: Progress) -> None:
+        self._pool = pool
+        self._tell = tell
+        self._known: dict[tuple[str, Question], Heard] = {}
+        self.part = ""
+
+    def hear(self, clips: Sequence[EvaluationClip], question: Question) -> list[Heard]:
+        """Answers in order, from memory where the clip was asked the same before."""
+        new = list({c.clip_id: c for c in clips if (c.clip_id, question) not in self._known}.values())
+        done = 0
+
+        def report(count: int) -> None:
+            nonlocal done
+            done += count
+            self._tell(f"{self.part}: {question.task.value} {done}/{len(new)}")
+
+        answers = self._pool.hear([clip.pcm for clip in new], [question] * len(new), report)
+        self._known |= {(c.clip_id, question): heard for c, heard in zip(new, answers, strict=True)}
+        return [self._known[clip.clip_id, question] for clip in clips]
+
+
+def _check(split: str, limit: int | None, parts: Sequence[str]) -> None:
+    if split not in SPLITS:
+        raise InvalidInputError(f"split {split!r} is none of {', '.join(SPLITS)}")
+    if limit is not None and limit < 1:
+        raise InvalidInputError(f"limit is {limit}; it must be at least 1")
+    unknown = [part for part in parts if part not in PARTS]
+    if unknown:
+        raise InvalidInputError(f"unknown part {unknown[0]!r}; there are {', '.join(PARTS)}")
+
+
+def _facts() -> dict[str, Any]:
+    """What a number needs beside it: machine, versions, date, seed, normalisation."""
+    return {
+        "seed": SEED,
+        "normalisation": NORMALISATION,
+        "version": __version__,
+        "torch": torch.__version__,
+        "python": platform.python_version(),
+        "machine": f"{platform.machine()}, {os.cpu_count()} CPUs",
+        "date": datetime.now(UTC).strftime("%Y-%m-%d"),
+    }
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Arguments of `evaluate`, for the command line's own parser."""
+    parser.add_argument("suite", choices=[*SUITES, "compare"], help="suite to run, or compare two reports")
+    parser.add_argument("reports", nargs="*", type=Path, help="two JSON reports (compare only)")
+    parser.add_argument("--split", default="dev", choices=SPLITS, help="part of the data pack (dev)")
+    parser.add_argument("--checkpoint", type=Path, help="checkpoint folder")
+    parser.add_argument("--data-folder", type=Path, help="data pack with manifest.jsonl")
+    parser.add_argument("--limit", type=int, help="at most this many clips a set (all)")
+    parser.add_argument("--parts", default=",".join(PARTS), help=f"comma-separated, of {', '.join(PARTS)}")
+    parser.add_argument("--workers", type=int, help="processes (2 where there are 2 cores)")
+    parser.add_argument("--output", type=Path, help="write the JSON report here; a .md beside it")
+    parser.add_argument("--format", default="text", choices=("text", "json"), help="what stdout gets (text)")
+
+
+def main(arguments: argparse.Namespace, checkpoint: Path, data_folder: Path) -> int:
+    """Run `evaluate` as parsed by `add_arguments`; gives the exit status.
+
+    Args:
+        arguments: parsed arguments.
+        checkpoint: the folder where `--checkpoint` names none.
+        data_folder: the pack where `--data-folder` names none.
+
+    Raises:
+        EurekaError: see `evaluate_checkpoint` and `read_report`.
+    """
+    if arguments.suite == "compare":
+        return _compare(arguments)
+    if arguments.reports:
+        raise InvalidInputError(f"{arguments.suite} takes no reports; did you mean evaluate compare A B?")
+    with_progress = _ProgressLine(sys.stderr)
+    report = evaluate_checkpoint(
+        arguments.checkpoint or checkpoint,
+        arguments.data_folder or data_folder,
+        arguments.split,
+        arguments.limit,
+        parts=[part.strip() for part in arguments.parts.split(",") if part.strip()],
+        num_workers=arguments.workers,
+        progress=with_progress,
+    )
+    with_progress.end()
+    if arguments.output is not None:
+        report.write_json(arguments.output)
+        arguments.output.with_suffix(".md").write_text(report.to_markdown(), encoding="utf-8")
+    print(json.dumps(report.to_dict(), indent=2) if arguments.format == "json" else report.to_markdown())
+    return 0
+
+
+def _compare(arguments: argparse.Namespace) -> int:
+    if len(arguments.reports) != 2:
+        raise InvalidInputError(f"evaluate compare takes two reports, not {len(arguments.reports)}")
+    before, after = (read_report(path) for path in arguments.reports)
+    differences = compare_reports(before, after)
+    if arguments.format == "json":
+        print(json.dumps(differences_to_dict(differences), indent=2))
+    else:
+        print(differences_to_markdown(before, after, differences), end="")
+    return 0
+
+
+class _ProgressLine:
+    """One line on a terminal that is written over; nothing where stderr is none."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+        self._is_terminal = stream.isatty()
+
+    def __call__(self, text: str) -> None:
+        if self._is_terminal:
+            self._stream.write(f"\r\x1b[K{text}")
+            self._stream.flush()
+
+    def end(self) -> None:
+        """Leave an empty line behind."""
+        if self._is_terminal:
+            self._stream.write("\r\x1b[K")
