@@ -267,8 +267,8 @@ def open_audio(source: AudioSource, limits: DecodeLimits | None = None) -> Audio
         NotFoundError: no such file.
         InvalidInputError: no regular file, not readable, or a reader that cannot seek.
         InvalidAudioError: no audio that is served; the reason is one of EMPTY_AUDIO, NOT_AUDIO,
-            PLAYLIST_REFUSED, UNSUPPORTED_FORMAT, NO_AUDIO_STREAM, UNSUPPORTED_CODEC,
-            TOO_MANY_CHANNELS, SAMPLE_RATE_OUT_OF_RANGE.
+            PLAYLIST_REFUSED, NO_AUDIO_STREAM, UNSUPPORTED_CODEC, TOO_MANY_CHANNELS,
+            SAMPLE_RATE_OUT_OF_RANGE.
         AudioTooLongError: more bytes (TOO_MANY_BYTES) or declared seconds than allowed.
     """
     return AudioReader(source, limits or DecodeLimits())
@@ -306,13 +306,12 @@ def _open_container(opened: OpenedSource) -> Any:
             buffer_size=READ_BYTES,
             io_open=_refuse_reference,
         )
-    except av.error.InvalidDataError as error:
-        message = "the file holds no audio that can be read: no known container, or a broken header"
-        raise InvalidAudioError(message, reason="NOT_AUDIO") from error
     except av.error.FFmpegError as error:
         _raise_if_ours(error)
-        message = f"the file is in a format that is not served; served are {ALLOWED_CONTAINERS}"
-        raise InvalidAudioError(message, reason="UNSUPPORTED_FORMAT") from error
+        message = (
+            f"no audio could be read: a broken header, or none of the served formats ({ALLOWED_CONTAINERS})"
+        )
+        raise InvalidAudioError(message, reason="NOT_AUDIO") from error
 
 
 def _refuse_reference(url: str, flags: int, options: dict[str, str]) -> NoReturn:
