@@ -1,7 +1,7 @@
 """A small deterministic "model" that hears tones as words, behind the pipeline's two Protocols.
 
-Each word is a tone of its own pitch. A tone that a window cuts short is misheard as "mm", as speech
-is. So the whole way from pcm to text can be checked word by word, without trained weights.
+Each word is a tone of its own pitch. Of a tone that a window cuts short half the word is heard, as of
+speech. So the whole way from pcm to text can be checked word by word, without trained weights.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from eureka.engine.request import Delta, Label, LabelScores, Request
 from eureka.text.tokenizer import Tokenizer
 from eureka.types import SAMPLE_RATE_HZ, SAMPLES_PER_AUDIO_TOKEN, Ending, Pcm, Usage
 
-WORDS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
-WORD_SECONDS, GAP_SECONDS = 0.48, 0.16
+WORDS = ("alpha", "bravo", "charlie", "delta", "echo", "foxtrot", "golf", "hotel", "india", "juliett")
+WORD_SECONDS, GAP_SECONDS = 0.48, 0.24
 WIDTH = 2
 
 _FIRST_HZ, _STEP_HZ = 400, 200
@@ -101,7 +101,7 @@ def _tokens(pcm: Pcm) -> Iterator[Pcm]:
 
 
 def _runs(request: Request) -> Iterator[tuple[str, int, int]]:
-    """(word, first token, token after the last) of each tone; cut ones are "mm"."""
+    """(word, first token, token after the last) of each tone; of a cut one, the half that was heard."""
     pitches = [
         round((hertz - _FIRST_HZ) / _STEP_HZ) if level > 0.05 else None
         for hertz, level in request.audio_embeddings.tolist()
@@ -110,8 +110,9 @@ def _runs(request: Request) -> Iterator[tuple[str, int, int]]:
     for pitch, run in groupby(pitches):
         length = len(list(run))
         if pitch is not None and length >= 2:
-            word = WORDS[pitch % len(WORDS)] if length >= _SHORTEST_WORD_TOKENS else "mm"
-            yield word, place, place + length
+            word = WORDS[pitch % len(WORDS)]
+            half = word[len(word) // 2 :] if place == 0 else word[: len(word) // 2]
+            yield word if length >= _SHORTEST_WORD_TOKENS else half, place, place + length
         place += length
 
 

@@ -17,22 +17,38 @@ _WORDS_PER_SECOND = 5
 _MOST_EDGE_WORDS = 2
 """Words that may be dropped on each side: a cut word is heard as one or two others."""
 
-
 _LEAST_LIKENESS = 0.6
 """Share of equal letters from which a word at the edge counts as a cut form of another."""
 
+_SHORTEST_END = 2
+"""Letters: a single one may be a word of its own."""
+
+_SHORTEST_LIKE = 3
+"""Letters: of two-letter words any two that share one would be alike."""
+
 _EQUAL, _ALIKE = 2, 1
-"""Worth of a pair of words; each dropped word costs one."""
+"""Worth of a pair of words; of whole words, and where one may be cut."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Run:
-    """`length` pairs of words: from `left` of the earlier words on, and from `right` of the later."""
+    """Pairs of words: `length` from `left` of the earlier words on, and from `right` of the later."""
 
     left: int
     right: int
     length: int
-    score: int
+    worth: int
+    dropped: int
+
+    @property
+    def is_seam(self) -> bool:
+        """Whether the run is worth more than the words that it drops."""
+        return self.worth > self.dropped
+
+    @property
+    def rank(self) -> tuple[int, int, int]:
+        """For choosing among seams; a dropped word, which may be a real one, counts twice."""
+        return self.worth - 2 * self.dropped, -self.dropped, self.length
 
 
 def stitch_words(earlier: str, later: str, overlap_seconds: float) -> tuple[str, str]:
@@ -41,7 +57,7 @@ def stitch_words(earlier: str, later: str, overlap_seconds: float) -> tuple[str,
     Where nothing is shared both stay whole: a word said twice is better than a word lost.
     """
     before, after = earlier.split(), later.split()
-    reach = int(overlap_seconds * _WORDS_PER_SECOND) + _MOST_EDGE_WORDS + 1
+    reach = int(overlap_seconds * _WORDS_PER_SECOND) + 1  # with one cut word
     tail, head = before[-reach:], after[:reach]
     run = _best_run([_bare(word) for word in tail], [_bare(word) for word in head])
     if run is None:
@@ -54,14 +70,12 @@ def stitch_words(earlier: str, later: str, overlap_seconds: float) -> tuple[str,
 
 
 def _best_run(tail: Sequence[str], head: Sequence[str]) -> _Run | None:
-    """The run worth most after what it drops; of equals the longest."""
     runs = (
         _run(tail, head, left, right)
         for right in range(min(len(head), _MOST_EDGE_WORDS + 1))
         for left in range(len(tail))
     )
-    best = max(runs, key=lambda run: (run.score, run.length), default=None)
-    return best if best is not None and best.score > 0 else None
+    return max((run for run in runs if run.is_seam), key=lambda run: run.rank, default=None)
 
 
 def _run(tail: Sequence[str], head: Sequence[str], left: int, right: int) -> _Run:
@@ -73,9 +87,8 @@ def _run(tail: Sequence[str], head: Sequence[str], left: int, right: int) -> _Ru
             break
         worths.append(worth)
     beyond = len(tail) - left - len(worths)
-    if not worths or beyond > _MOST_EDGE_WORDS:
-        return _Run(left, right, 0, 0)
-    return _Run(left, right, len(worths), sum(worths) - beyond - right)
+    worth = sum(worths) if beyond <= _MOST_EDGE_WORDS else 0
+    return _Run(left, right, len(worths), worth, beyond + right)
 
 
 def _worth(one: str, other: str, is_edge: bool) -> int:
@@ -84,8 +97,17 @@ def _worth(one: str, other: str, is_edge: bool) -> int:
         return 0
     if one == other:
         return _EQUAL
-    is_alike = SequenceMatcher(None, one, other, autojunk=False).ratio() >= _LEAST_LIKENESS
-    return _ALIKE if is_edge and is_alike else 0
+    return _ALIKE if is_edge and _are_alike(one, other) else 0
+
+
+def _are_alike(one: str, other: str) -> bool:
+    """Whether one is an end of the other, or most of their letters agree."""
+    short, whole = sorted((one, other), key=len)
+    if len(short) >= _SHORTEST_END and (whole.startswith(short) or whole.endswith(short)):
+        return True
+    if len(short) < _SHORTEST_LIKE:
+        return False
+    return SequenceMatcher(None, one, other, autojunk=False).ratio() >= _LEAST_LIKENESS
 
 
 def _bare(word: str) -> str:
