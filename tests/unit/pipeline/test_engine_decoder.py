@@ -1,0 +1,109 @@
+"""The whole way through a real engine over a tiny seeded model: nothing is scripted here."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from tests.helpers.tiny_model import tiny_model
+from tests.helpers.tokenizers import small_nano_tokenizer
+from tests.helpers.tone_model import WORDS, blocks_of, say
+
+from eureka.engine.embedder import ReferenceEmbedder
+from eureka.engine.engine import Engine
+from eureka.engine.reference import ReferenceBackend
+from eureka.engine.request import Request
+from eureka.pipeline.engine_decoder import EngineDecoder
+from eureka.pipeline.listener import Listener
+from eureka.pipeline.options import ListenerSettings, ListenOptions, RetryPolicy
+from eureka.text.prompts import PromptBuilder
+from eureka.types import SAMPLE_RATE_HZ, Ending, SamplingParams, Task
+
+OPTIONS = ListenOptions(sampling=SamplingParams(max_new_tokens=12))
+
+
+class Parts:
+    """Everything that a root builds, kept for looking at it."""
+
+    def __init__(self, folder: Path) -> None:
+        model = tiny_model()
+        tokenizer = small_nano_tokenizer(folder)
+        self.embedder = ReferenceEmbedder(model)
+        self.engine = Engine(ReferenceBackend(model.backbone, context_tokens=512), tokenizer.end_id)
+        self.tokenizer = tokenizer
+        self.decoder = EngineDecoder(self.engine)
+        self.prompts = PromptBuilder(tokenizer, model.config)
+        self.settings = ListenerSettings("tiny", 10.0, retry=RetryPolicy(resamplings=(), max_halvings=0))
+        self.listener = Listener(self.embedder, self.decoder, tokenizer, self.prompts, self.settings)
+
+
+@pytest.fixture(scope="module")
+def parts(tmp_path_factory: pytest.TempPathFactory) -> Parts:
+    return Parts(tmp_path_factory.mktemp("tiny"))
+
+
+def test_transcribe_ledger_equals_what_the_encoder_counted(parts: Parts) -> None:
+    quiet = np.zeros(3 * SAMPLE_RATE_HZ, dtype=np.float32)
+    words = [WORDS[i * 3 % 10] for i in range(32)]
+    pcm = np.concatenate([say(words), quiet, say(words[:3]), quiet, say(words, gap_seconds=0.0)])
+    before = parts.embedder.encoded_seconds
+    result = parts.listener.transcribe("a.wav", blocks_of(pcm), OPTIONS)
+    rows = result.coverage
+    assert [row.owned.end_sample for row in rows] == [*(row.owned.start_sample for row in rows[1:]), len(pcm)]
+    heard = [row for row in rows if row.ending is not Ending.SILENCE]
+    assert len(rows) > len(heard) > 3
+    heard_seconds = sum(row.heard.num_samples for row in heard) / SAMPLE_RATE_HZ
+    assert 0 <= parts.embedder.encoded_seconds - before - heard_seconds <= 0.08 * len(heard)
+
+
+def test_transcribe_twice_gives_the_same_result(parts: Parts) -> None:
+    pcm = say(WORDS)
+    options = replace(OPTIONS, sampling=SamplingParams(max_new_tokens=12, temperature=0.9))
+    first, second = (parts.listener.transcribe("a.wav", blocks_of(pcm), options) for _ in range(2))
+    assert (first.text, first.coverage) == (second.text, second.coverage)
+    assert first.usage.generated_tokens > 0
+
+
+def test_retries_and_tracks_encode_a_window_once(parts: Parts) -> None:
+    settings = replace(parts.settings, retry=RetryPolicy())
+    listener = Listener(parts.embedder, parts.decoder, parts.tokenizer, parts.prompts, settings)
+    pcm = say(WORDS[:8])
+    before = parts.embedder.encoded_seconds
+    options = ListenOptions(sampling=SamplingParams(max_new_tokens=1))  # ends LENGTH, so it is retried
+    windows = list(listener.hear(blocks_of(pcm), [Task.TRANSCRIBE, Task.CAPTION], options))
+    assert parts.embedder.encoded_seconds - before == pytest.approx(len(pcm) / SAMPLE_RATE_HZ, abs=0.08)
+    assert {task: len(pieces) for task, pieces in windows[0].pieces.items()} == {
+        Task.TRANSCRIBE: 2,
+        Task.CAPTION: 2,
+    }
+
+
+def test_ask_several_audios_and_classify_run(parts: Parts) -> None:
+    items = [blocks_of(say(WORDS[:2])), blocks_of(say(WORDS[2:3]))]
+    deltas: list[str] = []
+    answer = parts.listener.ask("a.wav", items, "Which word?", OPTIONS, deltas.append)
+    assert "".join(deltas) == answer.text
+    result = parts.listener.classify("a.wav", blocks_of(say(WORDS[:1])), ["dog bark", "rain"])
+    assert result.label in ("dog bark", "rain")
+    assert result.scores is not None and sum(result.scores.values()) == pytest.approx(1.0)
+
+
+def test_deadline_of_the_engines_clock_ends_the_file(parts: Parts) -> None:
+    options = replace(OPTIONS, deadline=parts.engine.clock.now() - 1.0)
+    result = parts.listener.transcribe("a.wav", blocks_of(say(WORDS * 4)), options)
+    assert {row.ending for row in result.coverage} == {Ending.DEADLINE}
+
+
+def test_closing_the_stream_of_deltas_cancels_the_request(parts: Parts) -> None:
+    embeddings = parts.embedder.embed([say(WORDS[:1])])
+    prompt = parts.prompts.caption(len(embeddings))
+    request = Request("r", prompt.prompt_ids, prompt.token_type_ids, embeddings, SamplingParams(200))
+    deltas = iter(parts.decoder.generate(request))
+    next(deltas)
+    deltas.close()  # type: ignore[attr-defined]
+    parts.engine.step()
+    stats = parts.engine.stats()
+    assert (stats.num_running, stats.num_waiting) == (0, 0)
+    assert stats.endings[Ending.CANCELLED] >= 1
