@@ -1,7 +1,7 @@
 """Checkpoints made of random weights: tiny ones in any adapter layout, and one in the shape of the release.
 
-Foreign adapter names are made from a `MoeAdapter`, so that a test can compare what the loader makes of them with
-the module that they came from.
+Foreign adapter names are made from a `MoeAdapter`, so that a test can compare what the loader makes of them
+with the module that they came from.
 """
 
 from __future__ import annotations

@@ -167,22 +167,26 @@ class _Reader:
     def _take_shared(self, stems: list[Stem], num_experts: int) -> list[Stem]:
         """Experts without a router row: behind the routed ones in their list, or in modules of their own."""
         behind = [s.part(num_experts, s.count) for s in stems if s.count > num_experts]
-        inner = [s for s in group_single(self.rest) if s.is_matrix and self._is_shared_input(s)]
+        stacked = group_stacked(self.rest, 1)
+        inner = stacked or [s for s in group_single(self.rest) if self._is_shared_input(s)]
         if behind and inner:
             raise InvalidCheckpointError(f"shared experts stand in two places; one is {inner[0].name}")
         if behind or not inner:
             return behind
+        if stacked:
+            self._drop(stacked)
+            return stacked
         parent = self._shared_parent(inner[0])
         below = {n: s for n, s in self.rest.items() if n.startswith(parent)}
-        stems = group_stacked(below, 1) + group_numbered(below, 1) if _is_list(below, parent) else []
-        own = stems or group_single(below)
+        is_list = all(re.match(r"\d+\.", name.removeprefix(parent)) for name in below)
+        own = group_numbered(below, 1) if is_list else group_single(below)
         self._drop(own)
         return own
 
     def _is_shared_input(self, stem: Stem) -> bool:
         if self.forced.get(stem.name, "").startswith("projection"):
             return False
-        return stem.shape[1] == self.input_size and (
+        return stem.shape[1:] == (self.input_size,) and (
             "shared" in stem.name or self.input_size not in self._mixed_widths()
         )
 
@@ -371,12 +375,6 @@ class _Reader:
         for name, role in self.forced.items():
             if self.layout.roles.get(name) != role:
                 raise InvalidCheckpointError(f"override gives {name} the role {role}, which does not fit")
-
-
-def _is_list(names: Mapping[str, Shape], parent: str) -> bool:
-    """Whether all tensors below a module are numbered right there, or stacked along a first axis."""
-    numbered = all(re.match(r"\d+\.", name.removeprefix(parent)) for name in names)
-    return numbered or any(len(shape) == 3 for shape in names.values())
 
 
 def claimed_shares(layout: AdapterLayout) -> Iterator[tuple[str, float]]:

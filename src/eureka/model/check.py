@@ -1,7 +1,7 @@
 """Settling what an adapter's shapes leave open, by the loss on a recording whose transcript is known.
 
-eureka-audio section 4.4 rule 5: every open field and every role told by name only is tried; the combination under
-which the model finds the known transcript most likely wins and is written to the override file.
+eureka-audio section 4.4 rule 5: every open field and every role told by name only is tried; the combination
+under which the model finds the known transcript most likely wins and is written to the override file.
 """
 
 from __future__ import annotations

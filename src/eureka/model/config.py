@@ -105,11 +105,7 @@ class EurekaConfig:
         """Build from the JSON object; unknown top-level names are Hugging Face's own and ignored."""
         if not isinstance(plain, dict):
             raise InvalidCheckpointError("config.json must hold one JSON object")
-        known = {f.name for f in fields(cls)}
-        values = {k: v for k, v in plain.items() if k in known}
-        values["audio_encoder"] = _section(EncoderConfig, plain.get("audio_encoder", {}))
-        values["backbone"] = _section(DecoderConfig, plain.get("backbone", {}))
-        config = cls(**values)
+        config = _read(cls, plain)
         _check(config)
         return config
 
@@ -118,11 +114,35 @@ class EurekaConfig:
         return {"architectures": ["EurekaAudioForCausalLM"], "model_type": "eureka_audio", **asdict(self)}
 
 
-def _section(kind: type[_T], plain: Any) -> _T:
+def _read(kind: type[_T], plain: Any) -> _T:
+    """A config dataclass from a JSON object: each value of the type of its default, sizes above zero."""
     if not isinstance(plain, dict):
         raise InvalidCheckpointError(f"{kind.__name__} must be a JSON object, not {type(plain).__name__}")
-    known = {f.name for f in fields(kind)}  # type: ignore[arg-type]  # only dataclasses come here
-    return kind(**{k: v for k, v in plain.items() if k in known})
+    default = kind()
+    values: dict[str, Any] = {}
+    for name in (f.name for f in fields(kind)):  # type: ignore[arg-type]  # only dataclasses come here
+        if name not in plain:
+            continue
+        example = getattr(default, name)
+        if isinstance(example, EncoderConfig | DecoderConfig):
+            values[name] = _read(type(example), plain[name])
+        elif _is_like(plain[name], example):
+            values[name] = plain[name]
+        else:
+            raise InvalidCheckpointError(f"config.json: {name} cannot be {plain[name]!r}")
+    return kind(**values)
+
+
+def _is_like(value: Any, example: Any) -> bool:
+    if isinstance(value, bool) or isinstance(example, bool):
+        return isinstance(value, bool) and isinstance(example, bool)
+    if example is None:
+        return value is None or (isinstance(value, int | float) and value > 0)
+    if isinstance(example, float):
+        return isinstance(value, int | float) and value > 0
+    if isinstance(example, int):
+        return isinstance(value, int) and value > 0
+    return isinstance(value, type(example))
 
 
 def _check(config: EurekaConfig) -> None:
@@ -133,4 +153,15 @@ def _check(config: EurekaConfig) -> None:
     if not 0 < config.best_window_seconds <= 30:
         raise InvalidCheckpointError(
             f"best_window_seconds must lie in (0, 30], not {config.best_window_seconds}"
+        )
+    encoder, decoder = config.audio_encoder, config.backbone
+    if encoder.d_model % encoder.encoder_attention_heads:
+        raise InvalidCheckpointError(
+            f"d_model {encoder.d_model} is no multiple of encoder_attention_heads"
+            f" {encoder.encoder_attention_heads}"
+        )
+    if decoder.num_attention_heads % decoder.num_key_value_heads:
+        raise InvalidCheckpointError(
+            f"num_attention_heads {decoder.num_attention_heads} is no multiple of num_key_value_heads"
+            f" {decoder.num_key_value_heads}"
         )
