@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -72,7 +72,7 @@ def _full_batches(recipe: Recipe, book: SampleBook, draws: list[tuple[str, int]]
         bucket = int(np.searchsorted(buckets, len(augmented.mel)))
         row = waiting[bucket]
         row.mels.append(augmented.mel)
-        row.truths.append(_heard(sample.truth.scaled(augmented.time_scale), augmented.noise_label))
+        row.truths.append(sample.truth.heard(augmented.time_scale, augmented.noise_label))
         row.phones.append(None if sample.phones is None else _scaled(sample.phones, augmented.time_scale))
         if len(row.mels) * buckets[bucket] >= recipe.batch.rows:
             yield row
@@ -80,11 +80,6 @@ def _full_batches(recipe: Recipe, book: SampleBook, draws: list[tuple[str, int]]
         if number % 2000 == 0:
             print(f"cache: {number} of {len(draws)} clips", flush=True)
     yield from (row for row in waiting if row.mels)
-
-
-def _heard(truth: Truth, noise_label: str | None) -> Truth:
-    """Under recorded noise nobody knows the events any more, only the words."""
-    return truth if noise_label is None else replace(truth, events=None)
 
 
 def _scaled(phones: NDArray[np.int32], time_scale: float) -> NDArray[np.int64]:

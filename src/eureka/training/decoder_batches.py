@@ -13,14 +13,15 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from eureka.text.prompts import AUDIO_TYPE, Prompt
+from eureka.errors import InvalidInputError
+from eureka.text.prompts import AUDIO_TYPE
 from eureka.training.buckets import BucketSampler
 from eureka.training.encoder_cache import EncoderCache
 from eureka.training.injected_texts import InjectedTexts
 from eureka.training.losses import IGNORED
 from eureka.training.recipe import Recipe
 from eureka.training.samples import Truth
-from eureka.training.tasks import TaskWriter
+from eureka.training.tasks import TaskRow, TaskWriter
 from eureka.training.text_injection import glue
 
 STACK = 4
@@ -30,19 +31,6 @@ _SHIFTED_SHARE = 0.4
 _NOISE = 0.15
 _PROMPT_ROOM = 22
 """Positions of the layout around the audio, at most, for the tasks without a question."""
-
-
-@dataclass(frozen=True, slots=True)
-class TaskRow:
-    """Prompt and answer of one sample."""
-
-    prompt: Prompt
-    answer_ids: Sequence[int]
-
-    @property
-    def length(self) -> int:
-        """Positions of prompt and answer."""
-        return len(self.prompt.prompt_ids) + len(self.answer_ids)
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,13 +98,17 @@ class DecoderBatchMaker:
     def _fitting(
         self, kind: str, number: int, length: int, rng: np.random.Generator
     ) -> tuple[TaskRow, NDArray[np.float16]]:
-        """A row that fits; a task with too long an answer is drawn again, then its audio is shortened."""
-        for _ in range(6):
+        """A row that fits: another task where the drawn one is too long, another text where gluing ran long."""
+        for attempt in range(8):
             outputs, truth = self._draw(kind, number, rng)
-            row = self._tasks.write(truth, len(outputs) // STACK, rng)
+            count = len(outputs) // STACK
+            write = self._tasks.write if attempt < 6 else self._tasks.shortest
+            row = write(truth, count, rng)
             if row.length <= length:
                 return row, outputs
-        return self._tasks.shortest(truth, outputs, length)
+        if kind != "injected":
+            raise InvalidInputError(f"clip {number} of {kind} does not fit {length} positions")
+        return self._fitting(kind, int(self._texts.num_tokens.argmin()), length, rng)
 
     def _draw(self, kind: str, number: int, rng: np.random.Generator) -> tuple[NDArray[np.float16], Truth]:
         if kind == "injected":

@@ -15,6 +15,7 @@ from eureka.model.eureka_audio import EurekaAudio
 from eureka.training.batch_stream import BatchMaker
 from eureka.training.decoder_batches import DecoderBatch, DecoderBatchMaker
 from eureka.training.heads import FrameHeads
+from eureka.training.loop import take_up_weights
 from eureka.training.losses import IGNORED, balance_loss, next_token_loss
 from eureka.training.recipe import Recipe
 
@@ -83,6 +84,8 @@ class DecoderTrainer:
         self._cache, self._tokenizer = cache, tokenizer
         torch.manual_seed(recipe.seed)
         self._model = TrainedModel(config)
+        take_up_weights(self._model, recipe.sibling(recipe.starts_from))
+        self._model.to(getattr(torch, recipe.dtype))
         self._model.audio_encoder.requires_grad_(False)
         self._model.heads.requires_grad_(False)
         self.module: nn.Module = self._model

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from eureka.training.augment import SOUND_POLICY, SPEECH_POLICY, Augmented, Augmenter, NoiseBank
 from eureka.training.buckets import BucketSampler
-from eureka.training.events import frame_event_targets
+from eureka.training.events import frame_event_targets, known_event_classes
 from eureka.training.losses import IGNORED
 from eureka.training.recipe import Recipe
 from eureka.training.samples import Sample, SampleBook
@@ -33,7 +33,7 @@ class EncoderBatch:
         position_offset: (B,) int64 start in the position table.
         phones: (B, F/2) int64, IGNORED where unknown or padded.
         events: (B, F/2, C) float32.
-        event_mask: (B, F/2) float32, 1 on frames whose events are known.
+        event_mask: (B, F/2, C) float32, 1 where it is known whether the event is on.
     """
 
     log_mel: NDArray[np.float32]
@@ -44,27 +44,15 @@ class EncoderBatch:
     event_mask: NDArray[np.float32]
 
 
-class FrameTargets:
-    """Writes the frame labels of one sample after its augmentation."""
-
-    @staticmethod
-    def phones(sample: Sample, time_scale: float, num_frames: int) -> NDArray[np.int64]:
-        """Phone of each encoder frame (T,); silence where no phone stands, IGNORED when unknown."""
-        if sample.phones is None:
-            return np.full(num_frames, IGNORED, np.int64)
-        labels = np.zeros(num_frames, np.int64)
-        borders = np.rint(sample.phones[:, 1:] * (time_scale / 2)).astype(np.int64)
-        for phone, (start, end) in zip(sample.phones[:, 0], borders, strict=True):
-            labels[start:end] = phone
-        return labels
-
-    @staticmethod
-    def events(sample: Sample, augmented: Augmented, num_frames: int) -> NDArray[np.float32] | None:
-        """Events of each encoder frame (T, C); None when unknown, also under recorded noise."""
-        truth = sample.truth.scaled(augmented.time_scale)
-        if truth.events is None or augmented.noise_label is not None:
-            return None
-        return frame_event_targets(truth.events, num_frames)
+def frame_phones(sample: Sample, time_scale: float, num_frames: int) -> NDArray[np.int64]:
+    """Phone of each encoder frame (T,); silence where no phone stands, IGNORED when unknown."""
+    if sample.phones is None:
+        return np.full(num_frames, IGNORED, np.int64)
+    labels = np.zeros(num_frames, np.int64)
+    borders = np.rint(sample.phones[:, 1:] * (time_scale / 2)).astype(np.int64)
+    for phone, (start, end) in zip(sample.phones[:, 0], borders, strict=True):
+        labels[start:end] = phone
+    return labels
 
 
 class SampleAugmenter:
@@ -105,29 +93,42 @@ class EncoderBatchMaker:
         """Batch number `index`."""
         rng = np.random.default_rng((self._recipe.seed, self._phase, index))
         plan = self._sampler.plan(rng)
-        rows = [self._row(self._book.get(d.kind, d.clip, rng), plan.length, rng) for d in plan.draws]
-        stacked = {name: np.stack([row[name] for row in rows]) for name in rows[0]}
-        return EncoderBatch(**stacked)
+        rows = EncoderRows(plan.length)
+        for draw in plan.draws:
+            sample = self._book.get(draw.kind, draw.clip, rng)
+            augmented = self._augmenter.augment(sample, plan.length, rng)
+            is_shifted = rng.random() < _SHIFTED_SHARE
+            rows.add(sample, augmented, int(rng.integers(_LAST_START)) if is_shifted else 0)
+        return rows.batch()
 
-    def _row(self, sample: Sample, length: int, rng: np.random.Generator) -> dict[str, NDArray[Any]]:
-        augmented = self._augmenter.augment(sample, length, rng)
-        frames = len(augmented.mel)
+
+class EncoderRows:
+    """Collects augmented samples into one padded batch.
+
+    Args:
+        length: padded mel frames F of the batch.
+    """
+
+    def __init__(self, length: int) -> None:
+        self._length = length
+        self._rows: list[dict[str, NDArray[Any]]] = []
+
+    def add(self, sample: Sample, augmented: Augmented, position_offset: int) -> None:
+        """Add one row with its frame labels."""
+        length, frames = self._length, len(augmented.mel)
         log_mel = np.zeros((augmented.mel.shape[1], length), np.float32)
         log_mel[:, :frames] = augmented.mel.T
         phones = np.full(length // 2, IGNORED, np.int64)
-        phones[: frames // 2] = FrameTargets.phones(sample, augmented.time_scale, frames // 2)
+        phones[: frames // 2] = frame_phones(sample, augmented.time_scale, frames // 2)
         events = np.zeros((length // 2, len(EVENT_CLASSES)), np.float32)
-        mask = np.zeros(length // 2, np.float32)
-        known = FrameTargets.events(sample, augmented, frames // 2)
-        if known is not None:
-            events[: frames // 2] = known
-            mask[: frames // 2] = 1.0
-        is_shifted = rng.random() < _SHIFTED_SHARE
-        return {
-            "log_mel": log_mel,
-            "num_frames": np.int64(frames),
-            "position_offset": np.int64(rng.integers(_LAST_START) if is_shifted else 0),
-            "phones": phones,
-            "events": events,
-            "event_mask": mask,
-        }
+        mask = np.zeros_like(events)
+        heard = sample.truth.heard(augmented.time_scale, augmented.noise_label).events
+        if heard is not None:
+            events[: frames // 2] = frame_event_targets(heard, frames // 2)
+            mask[: frames // 2] = known_event_classes(heard)
+        row = {"log_mel": log_mel, "num_frames": np.int64(frames), "position_offset": np.int64(position_offset)}
+        self._rows.append({**row, "phones": phones, "events": events, "event_mask": mask})
+
+    def batch(self) -> EncoderBatch:
+        """All rows as arrays."""
+        return EncoderBatch(**{name: np.stack([row[name] for row in self._rows]) for name in self._rows[0]})

@@ -42,6 +42,6 @@ def frame_phone_loss(logits: Tensor, labels: Tensor, smoothing: float = 0.05) ->
 
 
 def frame_event_loss(logits: Tensor, labels: Tensor, mask: Tensor) -> Tensor:
-    """Binary cross-entropy of frame events: logits and labels (B, T, C), mask (B, T) of judged frames."""
-    each = F.binary_cross_entropy_with_logits(logits.float(), labels, reduction="none").mean(dim=-1)
+    """Binary cross-entropy of frame events: logits, labels and mask of what is known, (B, T, C)."""
+    each = F.binary_cross_entropy_with_logits(logits.float(), labels, reduction="none")
     return (each * mask).sum() / mask.sum().clamp_min(1.0)

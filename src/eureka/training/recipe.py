@@ -74,6 +74,7 @@ class Recipe:
         name: folder of the stage below run_folder.
         seed: seeds weights, data and augmentation.
         starts_from: name of the stage whose weights are taken up; empty starts afresh.
+        release_folder: checkpoint folder that the release stage writes.
         reads_cache: name of the stage whose cache and alignment are read.
         mix: share of each kind of sample before the first alignment (encoder) or throughout.
         mix_aligned: shares once real clips are aligned; empty keeps `mix`.
@@ -90,6 +91,7 @@ class Recipe:
     seed: int = 1
     starts_from: str = ""
     reads_cache: str = "cache"
+    release_folder: str = "checkpoints/eureka-nano"
     mix: dict[str, float] = field(default_factory=dict)
     mix_aligned: dict[str, float] = field(default_factory=dict)
     encoder_rate: float = 0.3

@@ -1,7 +1,7 @@
 """Every clip and scene that training draws from, with what is known about it.
 
 Kinds are the names that recipes mix: `synthetic`, the recorded data sets by their manifest name, `sounds`
-(all labelled clips) and `scenes` (composed at the draw). Only the train split is ever opened here.
+(all labelled clips), `scenes` (composed at the draw) and `quiet` (silence, noise). Only the train split is ever opened here.
 """
 
 from __future__ import annotations
@@ -15,9 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from eureka.errors import InvalidInputError
+from eureka.training.augment import LOWEST, NoiseBank
 from eureka.training.events import Event, clip_events
 from eureka.training.feature_pack import Clip, FeaturePack
-from eureka.training.scenes import SceneClip, compose_scene, scene_clip_of_pack
+from eureka.training.scene_material import ClipPlace, SceneMaterial
 
 Phones = NDArray[np.int32]
 
@@ -25,13 +26,12 @@ NUM_SCENES = 4_000
 """Places of the kind `scenes`; each draw composes anew, a place only fixes the length."""
 
 SCENE_SECONDS = (2.0, 10.0)
-SOUND_KINDS = ("esc10", "esc10", "ambience", "music_cc0", "music_cc", "instruments")
-"""Kinds with labels; the ten sounds count twice, for they are asked for most."""
+SOUND_KINDS = ("esc10", "ambience", "music_cc0", "music_cc", "instruments")
+"""Kinds with labels."""
 
 BACKGROUND_KINDS = ("ambience",)
 PACKS = ("synthetic", "train", "instruments")
-_SPEECH_SHARE = 0.35
-_BACKGROUND_SHARE = 0.12
+_SILENCE_SHARE = 0.3
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,10 +54,10 @@ class Truth:
     gender: str | None = None
     age: int | None = None
 
-    def scaled(self, time_scale: float) -> Truth:
-        """The same with all times multiplied."""
-        if self.events is None or time_scale == 1.0:
-            return self
+    def heard(self, time_scale: float, noise_label: str | None) -> Truth:
+        """What is known after augmentation: times scaled; under recorded noise no events any more."""
+        if self.events is None or noise_label is not None:
+            return replace(self, events=None)
         events = tuple(
             Event(e.phrase, e.start_seconds * time_scale, e.end_seconds * time_scale) for e in self.events
         )
@@ -119,9 +119,15 @@ class SampleBook:
             if (folder / name).exists():
                 self._take_in(FeaturePack(folder / name), needs_phones)
         self._kinds["sounds"] = [p for kind in SOUND_KINDS for p in self._kinds.get(kind, []) if p.clip.label]
+        self._num_mel_bins = self._kinds["sounds"][0].pack.mels.shape[1]
+        self._noise = NoiseBank([], self._num_mel_bins)
         rng = np.random.default_rng(NUM_SCENES)
         self._scene_frames = (rng.uniform(*SCENE_SECONDS, NUM_SCENES) * 12.5).astype(np.int64) * 8
-        self._speech = {k: v for k, v in self._kinds.items() if v and v[0].is_speech}
+        speech = [p for places in self._kinds.values() for p in places if p.is_speech]
+        self._material = SceneMaterial(
+            [ClipPlace(p.pack, p.index) for p in self._kinds["sounds"]],
+            [ClipPlace(p.pack, p.index, self._phones_of(p.clip)) for p in speech],
+        )
 
     def _take_in(self, pack: FeaturePack, needs_phones: bool) -> None:
         for index, clip in enumerate(pack.clips):
@@ -136,7 +142,7 @@ class SampleBook:
     def lengths(self) -> dict[str, NDArray[np.int64]]:
         """Mel frames of every clip, by kind."""
         frames = {k: np.array([p.clip.num_frames for p in v]) for k, v in self._kinds.items() if v}
-        return frames | {"scenes": self._scene_frames}
+        return frames | {"scenes": self._scene_frames, "quiet": self._scene_frames}
 
     def background_mels(self) -> list[tuple[str, NDArray[np.floating[Any]]]]:
         """Recorded backgrounds with their labels, raw mels (F, M), to lay under speech."""
@@ -147,6 +153,8 @@ class SampleBook:
         """The sample at a place; a scene is composed by `rng`."""
         if kind == "scenes":
             return self._scene(int(self._scene_frames[number]), rng)
+        if kind == "quiet":
+            return self._quiet(int(self._scene_frames[number]), rng)
         place = self._kinds[kind][number]
         clip, phones = place.clip, self._phones_of(place.clip)
         events = _spoken_part(clip_events(clip), clip, phones) if place.is_speech else clip_events(clip)
@@ -165,36 +173,17 @@ class SampleBook:
         return clip.phones if clip.phones is not None else self._aligned.get(clip.id)
 
     def _scene(self, num_frames: int, rng: np.random.Generator) -> Sample:
-        count = int(rng.integers(1, 3 if num_frames < 400 else 4))
-        clips = [self._sound(rng) for _ in range(count)]
-        if rng.random() < _SPEECH_SHARE:
-            speech = self._speech_clip(num_frames - 48, rng)
-            if speech is not None:
-                clips = [*clips[: max(1, count - 1)], speech]
-        background = None
-        if rng.random() < _BACKGROUND_SHARE:
-            background = self._material(self._drawn(self._kinds["ambience"], rng))
-        scene = compose_scene(clips, rng, num_frames=num_frames, background=background)
+        scene = self._material.draw(rng, num_frames)
         truth = Truth(kind="scenes", words=scene.words, events=scene.events)
         return Sample(scene.raw, scene.phones, truth)
 
-    def _sound(self, rng: np.random.Generator) -> SceneClip:
-        return self._material(self._drawn(self._kinds["sounds"], rng))
-
-    def _speech_clip(self, longest: int, rng: np.random.Generator) -> SceneClip | None:
-        kinds = list(self._speech)
-        for _ in range(8):
-            place = self._drawn(self._speech[kinds[int(rng.integers(len(kinds)))]], rng)
-            if place.clip.num_frames <= longest:
-                return self._material(place)
-        return None
-
-    def _material(self, place: _Place) -> SceneClip:
-        return scene_clip_of_pack(place.pack, place.index, self._phones_of(place.clip))
-
-    @staticmethod
-    def _drawn(places: list[_Place], rng: np.random.Generator) -> _Place:
-        return places[int(rng.integers(len(places)))]
+    def _quiet(self, num_frames: int, rng: np.random.Generator) -> Sample:
+        """Digital silence, or noise alone: nobody speaks, and under noise nobody knows the events."""
+        if rng.random() < _SILENCE_SHARE:
+            raw = np.full((num_frames, self._num_mel_bins), LOWEST, np.float32)
+            return Sample(raw, None, Truth(kind="quiet", words="", events=()))
+        noise = self._noise.coloured(num_frames, rng) + np.float32(rng.uniform(-7.0, 0.0))
+        return Sample(np.maximum(noise, np.float32(LOWEST)), None, Truth(kind="quiet", words=""))
 
 
 def _spoken_part(events: tuple[Event, ...], clip: Clip, phones: Phones | None) -> tuple[Event, ...]:
@@ -205,7 +194,7 @@ def _spoken_part(events: tuple[Event, ...], clip: Clip, phones: Phones | None) -
 
 
 def _words_of_sound(clip: Clip) -> str | None:
-    return None if clip.label == "song_vocals" else ""
+    return None if clip.label in ("song_vocals", "choir") else ""
 
 
 def read_alignment(path: Path) -> dict[str, Phones]:

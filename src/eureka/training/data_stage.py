@@ -1,0 +1,69 @@
+"""The stage before all training: feature packs of recorded and synthetic clips, and the tokenizer."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from eureka.training.feature_pack import FeaturePack
+from eureka.training.instruments import build_instrument_pack
+from eureka.training.manifest import ManifestFolder
+from eureka.training.nano import VOCABULARY_SIZE
+from eureka.training.questions import answerable_questions
+from eureka.training.real_pack import build_real_pack
+from eureka.training.recipe import Recipe
+from eureka.training.run_state import RunFolder
+from eureka.training.samples import SampleBook
+from eureka.training.synthetic_pack import make_pack
+from eureka.training.text_generator import TextGenerator
+from eureka.training.tokenizer_recipe import train_tokenizer
+
+_NUM_GENERATED = 20_000
+_NUM_ASKED = 6_000
+
+
+def tokenizer_folder(recipe: Recipe) -> Path:
+    """Where the run's tokenizer lies."""
+    return Path(recipe.data.folder) / "tokenizer"
+
+
+def run_data_stage(recipe: Recipe, recordings: Path) -> None:
+    """Make what is missing of: packs of the train split, of synthetic speech and of instruments; tokenizer.
+
+    Args:
+        recipe: names the folder and the number of synthetic clips.
+        recordings: the audio pack with its manifest.
+    """
+    folder = Path(recipe.data.folder)
+    if not (folder / "train").exists():
+        build_real_pack(ManifestFolder(recordings, "train"), folder / "train")
+    if not (folder / "synthetic").exists():
+        make_pack(folder / "synthetic", recipe.data.synthetic_clips, recipe.num_threads, recipe.seed, recordings)
+    if not (folder / "instruments").exists():
+        build_instrument_pack(folder / "instruments")
+    target = tokenizer_folder(recipe)
+    if not (target / "tokenizer.json").exists():
+        train_tokenizer(tokenizer_texts(folder, recipe.seed), target, VOCABULARY_SIZE)
+    RunFolder(recipe.folder).finish({"folder": str(folder)})
+
+
+def tokenizer_texts(folder: Path, seed: int) -> Iterator[str]:
+    """Texts in the proportions of training: transcripts, generated texts, questions and answers."""
+    pack = FeaturePack(folder / "train")
+    read = [clip.text for clip in pack.clips if clip.text]
+    rng = np.random.default_rng((seed, 9))
+    generator = TextGenerator(list(dict.fromkeys(read)))
+    yield from read
+    for _ in range(_NUM_GENERATED):
+        yield generator.draw(rng)[0]
+    book = SampleBook(folder)
+    kinds = [kind for kind in ("sounds", "scenes", "coffee_orders", "speechocean762") if kind in book.lengths]
+    for _ in range(_NUM_ASKED):
+        kind = kinds[int(rng.integers(len(kinds)))]
+        truth = book.get(kind, int(rng.integers(len(book.lengths[kind]))), rng).truth
+        yield " ".join(event.phrase for event in truth.events or ())
+        for asked in answerable_questions(rng, truth.events, truth.words, truth.slots):
+            yield asked.question
+            yield asked.answer
