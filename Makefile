@@ -30,7 +30,7 @@ demo: $(VENV)/.ready-demo speech-engines ## hear a sample made on the spot (SEED
 	@$(BIN)/python -m eureka.cli.demo $(if $(SEED),--seed $(SEED)) $(if $(AUDIO),--audio "$(AUDIO)")
 
 test: $(VENV)/.ready-dev speech-engines ## all tests but the large ones
-	@$(PYTEST)
+	@$(PYTEST) -n 2 --dist loadfile
 
 test-large: $(VENV)/.ready-dev ## load and run a random checkpoint in the shape of the 1.7B model (8 GiB of memory and disk)
 	@$(PYTEST) -m large --timeout 1800
