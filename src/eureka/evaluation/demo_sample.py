@@ -8,6 +8,7 @@ sounds are computed (`rendered_sounds`).
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
@@ -28,6 +29,9 @@ MAX_SECONDS = 9.9
 
 MAX_WORDS = 9
 """A sentence of this many words leaves room for two sounds."""
+
+ENGINES = ("espeak", "flite")
+"""Speech engines, the better known one first."""
 
 SENTENCE_KINDS = ("command", "sentence", "number")
 DEMO_SOUNDS = ("rain", "clock tick", "helicopter", "sea waves", "chainsaw")
@@ -73,15 +77,18 @@ class _Spoken:
     speaker: str
 
 
-def make_demo_sample(seed: int, data_folder: Path | None = None) -> DemoSample:
+def make_demo_sample(
+    seed: int, data_folder: Path | None = None, engines: Sequence[str] = ENGINES
+) -> DemoSample:
     """Draw, speak and lay out a sample.
 
     Args:
-        seed: draws sentence, voice, sounds and places.
+        seed: draws sentence, voice, sounds and places; any whole number.
         data_folder: pack of recordings; its dev sounds are used where it is there.
+        engines: speech engines to try, the first that is installed speaks.
     """
-    draw = np.random.default_rng([seed, 7])
-    spoken = _speak(draw)
+    draw = np.random.default_rng([abs(seed), 7])
+    spoken = _speak(draw, engines)
     sounds, origin = _draw_sounds(draw, data_folder)
     room = MAX_SECONDS - len(spoken.pcm) / SAMPLE_RATE_HZ - 2 * GAP_SECONDS - 0.6
     longest = min(MAX_SOUND_SECONDS, room / 2)
@@ -125,11 +132,12 @@ def _level(pcm: Pcm, dbfs: float) -> Pcm:
     return levelled
 
 
-def _speak(draw: np.random.Generator) -> _Spoken:
-    """The sentence in the first way that works: espeak-ng, flite, a clip of ours."""
+def _speak(draw: np.random.Generator, engines: Sequence[str]) -> _Spoken:
+    """The sentence by the first engine that works, or a clip of ours."""
     text = _draw_sentence(draw)
     espeak = Voice("espeak", str(draw.choice(DEMO_VOICES)), rate=int(draw.integers(130, 171)))
-    for voice in (espeak, Voice("flite", TEST_FLITE_VOICES[0])):
+    voices = {"espeak": espeak, "flite": Voice("flite", TEST_FLITE_VOICES[0])}
+    for voice in (voices[engine] for engine in engines):
         try:
             speech = Synthesizer().speak(text, voice)
         except (EurekaError, OSError):

@@ -27,17 +27,24 @@ from eureka.model.eureka_audio import EurekaAudio
 from eureka.model.weights import load_checkpoint
 from eureka.pipeline.engine_decoder import EngineDecoder
 from eureka.pipeline.listener import Listener
-from eureka.pipeline.options import ListenerSettings
+from eureka.pipeline.options import ListenerSettings, ListenOptions
 from eureka.pipeline.protocols import AudioEmbeddings, TextDecoder
 from eureka.text.prompts import PromptBuilder
 from eureka.text.tokenizer import Tokenizer
-from eureka.types import HearingResult, Pcm, Segment, Task
+from eureka.types import HearingResult, Pcm, SamplingParams, Segment, Task
 
 NUM_SLOTS = 8
 """Requests decoded together. On one core more slots bring little: the batch is bound by arithmetic."""
 
+MAX_NEW_TOKENS = 192
+"""Bound of one answer. Ten seconds hold fewer tokens of speech or events; a checkpoint that has not learnt
+to stop would else cost minutes."""
+
 EMBEDDINGS_KEPT = 256
 """Embeddings of the clips asked about last: several questions about a clip encode it once."""
+
+
+_OPTIONS = ListenOptions(sampling=SamplingParams(max_new_tokens=MAX_NEW_TOKENS))
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,11 +153,11 @@ class Ear:
 
     def _ask(self, pcm: Pcm, question: Question) -> HearingResult:
         if question.task is Task.TRANSCRIBE:
-            return self._listener.transcribe("", [pcm])
+            return self._listener.transcribe("", [pcm], _OPTIONS)
         if question.task is Task.CAPTION:
-            return self._listener.caption("", [pcm])
+            return self._listener.caption("", [pcm], _OPTIONS)
         if question.task is Task.ASK:
-            return self._listener.ask("", [[pcm]], question.text)
+            return self._listener.ask("", [[pcm]], question.text, _OPTIONS)
         return self._listener.classify("", [pcm], question.labels)
 
 

@@ -21,8 +21,9 @@ from eureka.types import Pcm
 CHUNK_SIZE = 32
 """Questions handed to a worker at once: four times the engine's slots, so that few stand empty."""
 
-START_SECONDS = 120.0
-"""A worker that has not loaded its checkpoint by then never will."""
+START_SECONDS = 900.0
+"""A worker that has not loaded its checkpoint by then never will; on a machine with other work it takes
+minutes. One that dies is noticed at once."""
 
 STOP_SECONDS = 10.0
 """A worker that has not left by then is ended."""

@@ -16,6 +16,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
+from torch.nn.modules.module import register_module_forward_hook
 
 from eureka.engine.embedder import ReferenceEmbedder
 from eureka.evaluation import composed_sets, sets
@@ -24,6 +25,7 @@ from eureka.evaluation.hearing import Ear
 from eureka.evaluation.report import Row
 from eureka.evaluation.sets import EvaluationClip
 from eureka.evaluation.suite import SEED, Suite
+from eureka.model.adapter import Router
 from eureka.text.prompts import Prompt
 from eureka.training.questions import ORDER_QUESTION, order_answer
 from eureka.types import SAMPLES_PER_AUDIO_TOKEN, Pcm
@@ -114,25 +116,45 @@ def expert_shares(ear: Ear, lessons: Sequence[Lesson]) -> NDArray[np.float64]:
     """Share of all assignments that each expert gets, (E,); sums to 1."""
     counts = np.zeros(ear.model.audio_moe_adaptor.spec.num_experts)
     embedder = ReferenceEmbedder(ear.model)
-    with watched_router(ear.model.audio_moe_adaptor.router) as seen:
+    with watched_routers() as seen:
         for lesson in lessons:
             embedder.embed([lesson.pcm])
-    for selected, _ in seen:
-        counts += np.bincount(selected.ravel(), minlength=len(counts))
+    for passed in seen:
+        counts += np.bincount(passed.selected.ravel(), minlength=len(counts))
     shares: NDArray[np.float64] = counts / counts.sum()
     return shares
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class RouterPass:
+    """What a router decided in one pass: `selected` experts and their `gates`, (N, k) each; E experts."""
+
+    selected: NDArray[np.int64]
+    gates: NDArray[np.float32]
+    num_experts: int
+
+    @property
+    def shares(self) -> NDArray[np.float32]:
+        """Weight of each expert in each audio token, (N, E); rows sum to 1."""
+        table = np.zeros((len(self.selected), self.num_experts), dtype=np.float32)
+        np.put_along_axis(table, self.selected, self.gates, axis=1)
+        return table
+
+
 @contextmanager
-def watched_router(router: nn.Module) -> Iterator[list[tuple[NDArray[np.int64], NDArray[np.float32]]]]:
-    """Collects what the router decides: selected experts (N, k) and their gates (N, k), a pass each."""
-    seen: list[tuple[NDArray[np.int64], NDArray[np.float32]]] = []
+def watched_routers() -> Iterator[list[RouterPass]]:
+    """Collects every pass of any router of this process while entered, in order."""
+    seen: list[RouterPass] = []
 
-    def note(module: nn.Module, inputs: Any, outputs: tuple[Tensor, Tensor, Tensor]) -> None:
-        gates, selected, _ = outputs
-        seen.append((selected.cpu().numpy(), gates.float().cpu().numpy()))
+    def note(module: nn.Module, inputs: Any, outputs: Any) -> None:
+        if isinstance(module, Router):
+            gates, selected, probabilities = outputs
+            passed = RouterPass(
+                selected.cpu().numpy(), gates.float().cpu().numpy(), int(probabilities.shape[1])
+            )
+            seen.append(passed)
 
-    handle = router.register_forward_hook(note)
+    handle = register_module_forward_hook(note)
     try:
         yield seen
     finally:

@@ -17,6 +17,7 @@ import torch
 
 from eureka import __version__
 from eureka.errors import InvalidInputError
+from eureka.evaluation.arguments import PARTS, SPLITS
 from eureka.evaluation.goals import in_report_order
 from eureka.evaluation.hearing import Ear, Heard, Question
 from eureka.evaluation.hearing_pool import HearingPool, default_num_workers
@@ -32,12 +33,7 @@ from eureka.evaluation.report import (
 from eureka.evaluation.routing import routing_rows
 from eureka.evaluation.sets import EvaluationClip
 from eureka.evaluation.suite import ROW_MAKERS, SEED, SetSizes, Suite
-from eureka.training.manifest import SPLITS, read_manifest
-
-SUITES = ("nano",)
-ROUTING = "routing"
-PARTS = (*ROW_MAKERS, ROUTING)
-"""Parts of the suite, in the order in which they run."""
+from eureka.training.manifest import read_manifest
 
 Progress = Callable[[str], None]
 """Told in a few words how far the run is."""
@@ -81,7 +77,7 @@ def evaluate_checkpoint(
             if part in ROW_MAKERS:
                 memory.part = part
                 rows += ROW_MAKERS[part](suite)
-    if ROUTING in parts:
+    if "routing" in parts:
         tell("routing")
         with Ear.from_folder(folder) as ear:
             rows += routing_rows(suite, ear)
@@ -141,22 +137,8 @@ def _facts() -> dict[str, Any]:
     }
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Arguments of `evaluate`, for the command line's own parser."""
-    parser.add_argument("suite", choices=[*SUITES, "compare"], help="suite to run, or compare two reports")
-    parser.add_argument("reports", nargs="*", type=Path, help="two JSON reports (compare only)")
-    parser.add_argument("--split", default="dev", choices=SPLITS, help="part of the data pack (dev)")
-    parser.add_argument("--checkpoint", type=Path, help="checkpoint folder")
-    parser.add_argument("--data-folder", type=Path, help="data pack with manifest.jsonl")
-    parser.add_argument("--limit", type=int, help="at most this many clips a set (all)")
-    parser.add_argument("--parts", default=",".join(PARTS), help=f"comma-separated, of {', '.join(PARTS)}")
-    parser.add_argument("--workers", type=int, help="processes (2 where there are 2 cores)")
-    parser.add_argument("--output", type=Path, help="write the JSON report here; a .md beside it")
-    parser.add_argument("--format", default="text", choices=("text", "json"), help="what stdout gets (text)")
-
-
 def main(arguments: argparse.Namespace, checkpoint: Path, data_folder: Path) -> int:
-    """Run `evaluate` as parsed by `add_arguments`; gives the exit status.
+    """Run `evaluate` as parsed by `eureka.evaluation.arguments`; gives the exit status.
 
     Args:
         arguments: parsed arguments.

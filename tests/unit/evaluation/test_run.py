@@ -1,0 +1,69 @@
+import argparse
+import json
+
+import pytest
+from tests.helpers.small_pack import write_small_pack
+from tests.helpers.tiny_checkpoint import write_tiny_checkpoint
+
+from eureka.errors import InvalidInputError, NotFoundError
+from eureka.evaluation import run
+from eureka.evaluation.arguments import add_arguments
+from eureka.evaluation.report import read_report
+
+
+@pytest.fixture(scope="module")
+def pack(tmp_path_factory):
+    return write_small_pack(tmp_path_factory.mktemp("pack"))
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory):
+    return write_tiny_checkpoint(tmp_path_factory.mktemp("tiny"))
+
+
+def parsed(*words):
+    parser = argparse.ArgumentParser()
+    add_arguments(parser)
+    return parser.parse_args(words)
+
+
+def test_evaluate_nano_writes_a_report_that_compare_reads(pack, checkpoint, tmp_path, capsys):
+    path = tmp_path / "a.json"
+    words = ("nano", "--limit", "2", "--parts", "digits,orders", "--workers", "1", "--output", str(path))
+    assert run.main(parsed(*words), checkpoint, pack) == 0
+    assert "FSDD, one digit exact by classify" in capsys.readouterr().out
+    report = read_report(path)
+    assert report.checkpoint == str(checkpoint)
+    assert {row.name for row in report.rows} >= {"digit_classify", "orders_slot_f1"}
+    assert all(row.value >= 0 and row.num_clips == 2 for row in report.rows)
+    assert path.with_suffix(".md").read_text().startswith(f"`{checkpoint}` on dev")
+    assert run.main(parsed("compare", str(path), str(path), "--format", "json"), checkpoint, pack) == 0
+    rows = json.loads(capsys.readouterr().out)["rows"]
+    assert [row["change"] for row in rows] == [0.0] * len(report.rows)
+
+
+def test_evaluate_tells_progress(pack, checkpoint):
+    told = []
+    run.evaluate_checkpoint(
+        checkpoint, pack, limit=1, parts=["wake_words"], num_workers=1, progress=told.append
+    )
+    assert told[-1] == "wake_words: transcribe 1/1"
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("nano", "--limit", "0"), "at least 1"),
+        (("nano", "--parts", "digits,nothing"), "nothing"),
+        (("compare",), "two reports"),
+        (("nano", "a.json"), "compare"),
+    ],
+)
+def test_evaluate_with_wrong_arguments_is_refused_before_any_work(words, message, pack, tmp_path):
+    with pytest.raises(InvalidInputError, match=message):
+        run.main(parsed(*words), tmp_path, pack)
+
+
+def test_evaluate_without_a_pack_is_not_found(checkpoint, tmp_path):
+    with pytest.raises(NotFoundError, match=r"manifest\.jsonl"):
+        run.main(parsed("nano"), checkpoint, tmp_path)
