@@ -1,13 +1,16 @@
 """espeak-ng through its C library: speech with the times of its phones, and pronunciations.
 
-The library keeps one global state in a process, so `Espeak` must be used from one thread, and every call
-sets the voice that it needs.
+The library keeps one global state in a process: all `Espeak` objects share it, they must be used from one
+thread, and every call sets what it needs. Some of that state (phases of the wave generator) cannot be
+set, so what is spoken depends by a sample or two on what was spoken before. Who needs the same samples
+every time speaks in a fresh process.
 """
 
 from __future__ import annotations
 
 import ctypes
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 
@@ -75,28 +78,51 @@ class EspeakSpeech:
     phones: tuple[EspeakPhone, ...]
 
 
+@dataclass(slots=True)
+class _Library:
+    """The initialised library, and whether it pronounced since it last spoke."""
+
+    calls: ctypes.CDLL
+    sample_rate_hz: int
+    has_pronounced: bool = False
+
+    def speak_into_the_void(self) -> None:
+        """One word that nobody hears: the first speech after many pronunciations loses its first event."""
+        ignore = _CALLBACK(lambda block, size, events: 0)
+        self.calls.espeak_SetSynthCallback(ignore)
+        self.calls.espeak_Synth(b"a", 2, 0, _POSITION_CHARACTER, 0, _CHARS_UTF8, None, None)
+        self.calls.espeak_Synchronize()
+        self.has_pronounced = False
+
+
+@cache
+def _process_library() -> _Library:
+    """The library of this process, initialised once: each initialisation would start threads of its own."""
+    try:
+        calls = ctypes.CDLL(LIBRARY_NAME)
+    except OSError as exc:
+        raise NotFoundError(f"{LIBRARY_NAME} is not installed (Debian package espeak-ng)") from exc
+    options = _INITIALIZE_PHONEME_EVENTS | _INITIALIZE_PHONEME_IPA | _INITIALIZE_DONT_EXIT
+    sample_rate_hz = calls.espeak_Initialize(_OUTPUT_SYNCHRONOUS, 0, None, options)
+    if sample_rate_hz <= 0:
+        raise NotFoundError("espeak-ng finds no data folder (Debian package espeak-ng-data)")
+    calls.espeak_TextToPhonemes.restype = ctypes.c_char_p
+    return _Library(calls, sample_rate_hz)
+
+
 class Espeak:
-    """The engine of this process.
+    """Speech and pronunciations by the library of this process.
 
     Raises:
         NotFoundError: the library is not installed.
     """
 
     def __init__(self) -> None:
-        try:
-            self._library = ctypes.CDLL(LIBRARY_NAME)
-        except OSError as exc:
-            raise NotFoundError(f"{LIBRARY_NAME} is not installed (Debian package espeak-ng)") from exc
-        options = _INITIALIZE_PHONEME_EVENTS | _INITIALIZE_PHONEME_IPA | _INITIALIZE_DONT_EXIT
-        self.sample_rate_hz: int = self._library.espeak_Initialize(_OUTPUT_SYNCHRONOUS, 0, None, options)
-        if self.sample_rate_hz <= 0:
-            raise NotFoundError("espeak-ng finds no data folder (Debian package espeak-ng-data)")
-        self._library.espeak_TextToPhonemes.restype = ctypes.c_char_p
+        self._library = _process_library()
         self._blocks: list[bytes] = []
         self._phones: list[EspeakPhone] = []
         self._word_start: float | None = None
         self._callback = _CALLBACK(self._take)  # kept: the library holds only the address
-        self._library.espeak_SetSynthCallback(self._callback)
 
     def speak(self, text: str, voice: str, *, rate: int, pitch: int, pitch_range: int = 50) -> EspeakSpeech:
         """Speak `text`.
@@ -111,35 +137,37 @@ class Espeak:
         Raises:
             NotFoundError: no such voice.
         """
+        calls, encoded = self._library.calls, text.encode()
         self._set_voice(voice)
         for parameter, value in (
             (_PARAMETER_RATE, rate), (_PARAMETER_PITCH, pitch), (_PARAMETER_RANGE, pitch_range)
         ):  # fmt: skip
-            self._library.espeak_SetParameter(parameter, value, 0)
+            calls.espeak_SetParameter(parameter, value, 0)
+        if self._library.has_pronounced:
+            self._library.speak_into_the_void()
         self._blocks, self._phones, self._word_start = [], [], None
-        encoded = text.encode()
-        self._library.espeak_Synth(
-            encoded, len(encoded) + 1, 0, _POSITION_CHARACTER, 0, _CHARS_UTF8, None, None
-        )
-        self._library.espeak_Synchronize()
+        calls.espeak_SetSynthCallback(self._callback)
+        calls.espeak_Synth(encoded, len(encoded) + 1, 0, _POSITION_CHARACTER, 0, _CHARS_UTF8, None, None)
+        calls.espeak_Synchronize()
         pcm = np.frombuffer(b"".join(self._blocks), dtype=np.int16).astype(np.float32) / 32768
-        return EspeakSpeech(pcm, self.sample_rate_hz, tuple(self._phones))
+        return EspeakSpeech(pcm, self._library.sample_rate_hz, tuple(self._phones))
 
     def phones_of(self, text: str, voice: str = "en-us") -> tuple[int, ...]:
         """Phone ids of `text` as the dictionary and the rules of `voice` pronounce it."""
         self._set_voice(voice)
+        self._library.has_pronounced = True
         buffer = ctypes.create_string_buffer(text.encode())
         rest = ctypes.c_void_p(ctypes.addressof(buffer))
         ids: list[int] = []
         while rest.value:
-            ipa = self._library.espeak_TextToPhonemes(ctypes.byref(rest), _CHARS_UTF8, _PHONEMES_IPA)
+            ipa = self._library.calls.espeak_TextToPhonemes(ctypes.byref(rest), _CHARS_UTF8, _PHONEMES_IPA)
             ids.extend(phones_of_espeak((ipa or b"").decode()))
         return tuple(ids)
 
     def _set_voice(self, voice: str) -> None:
         # The British voice is a file named `en`; `en-gb` itself takes no variant.
         name = "en" + voice.removeprefix("en-gb") if voice.split("+")[0] == "en-gb" else voice
-        if self._library.espeak_SetVoiceByName(name.encode()) != 0:
+        if self._library.calls.espeak_SetVoiceByName(name.encode()) != 0:
             raise NotFoundError(f"espeak-ng has no voice {voice!r}; `espeak-ng --voices=variant` lists them")
 
     def _take(

@@ -6,6 +6,7 @@ import json
 import os
 import re
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 from eureka.training.espeak import Espeak
@@ -24,10 +25,12 @@ class Lexicon:
     Args:
         cache_path: a JSON file that keeps pronunciations between runs; `save` writes it. With a cache that
             knows all words the engine is not needed.
+        open_engine: gives the engine, asked for at the first new word.
     """
 
-    def __init__(self, cache_path: Path | None = None) -> None:
+    def __init__(self, cache_path: Path | None = None, open_engine: Callable[[], Espeak] = Espeak) -> None:
         self._cache_path = cache_path
+        self._open_engine = open_engine
         self._espeak: Espeak | None = None
         self._known = {word: tuple(PHONE_IDS[name] for name in names) for word, names in _SPOKEN.items()}
         if cache_path is not None and cache_path.is_file():
@@ -58,6 +61,6 @@ class Lexicon:
         phones = self._known.get(word)
         if phones is None:
             if self._espeak is None:
-                self._espeak = Espeak()
+                self._espeak = self._open_engine()
             phones = self._known[word] = self._espeak.phones_of(word)
         return phones

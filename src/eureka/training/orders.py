@@ -28,6 +28,16 @@ _OPENINGS = (
 )  # fmt: skip
 _CLOSINGS = ("", "", "", "", " please", " please", " thanks", " thank you")
 
+_AFTERTHOUGHTS = (
+    "and",
+    "and add",
+    "make it with",
+    "and i want it with",
+    "and put",
+    "and can i get",
+    "and also",
+)
+
 _INCLUDED = {"size": 0.5, "roast": 0.5, "numberOfShots": 0.5, "milkAmount": 0.45, "sugarAmount": 0.45}
 """How often an order names a slot; about the rates of the pack's training part."""
 
@@ -78,8 +88,14 @@ def _order_body(rng: np.random.Generator, slots: dict[str, str]) -> str:
     additions = [slots[name] for name in ("milkAmount", "sugarAmount") if name in slots]
     rng.shuffle(additions)
     after = [*additions, *after] if rng.random() < 0.7 else [*after, *additions]
-    article = _pick(rng, ("an " if head[0] in "aei" else "a ", "a ", "a ", "one ", "the ", ""))
-    return article.replace("a ", "an " if head[0] in "aei" else "a ") + head + _tail(rng, after)
+    return _article(rng, head) + head + _tail(rng, after)
+
+
+def _article(rng: np.random.Generator, head: str) -> str:
+    indefinite = "an " if head[0] in "aei" else "a "
+    if rng.random() < 0.06:
+        return f"{_pick(rng, ('a cup of', 'one cup of', 'another'))} "
+    return _pick(rng, (indefinite, indefinite, indefinite, "one ", "the ", ""))
 
 
 def _tail(rng: np.random.Generator, parts: list[str]) -> str:
@@ -88,12 +104,14 @@ def _tail(rng: np.random.Generator, parts: list[str]) -> str:
         return ""
     style = rng.random()
     said = [_with_article(rng, part) for part in parts]
-    if style < 0.65:
+    if style < 0.55:
         return " with " + " and ".join(said)
-    if style < 0.85:
+    if style < 0.75:
         return " with " + " ".join([*said[:-1], "and", said[-1]] if len(said) > 1 else said)
-    if style < 0.95:
+    if style < 0.85:
         return "".join(f" with {part}" for part in said)
+    if style < 0.92:
+        return f" {_pick(rng, _AFTERTHOUGHTS)} " + " and ".join(said)
     return " " + " ".join(parts)
 
 

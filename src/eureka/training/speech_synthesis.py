@@ -224,38 +224,38 @@ def _smooth_sizes(limit: int) -> list[int]:
 
 
 _SMOOTH_SIZES = _smooth_sizes(4_000_000)
-
-
-def _smooth_size(at_least: float) -> int:
-    return _SMOOTH_SIZES[bisect_left(_SMOOTH_SIZES, at_least)]
+_SIZES_TRIED = 8
 
 
 def change_speed(pcm: Pcm, sample_rate_hz: int, speed: float) -> tuple[Pcm, float]:
     """Resample to 16 kHz and play `speed` times faster, in one go, by cutting or filling the spectrum.
 
     Returns:
-        pcm float32 at 16 kHz and the speed that came out, within 2 % of the wish: both transforms have
-        sizes of small primes only, which makes them fast.
+        pcm float32 at 16 kHz and the speed that came out, within 1 % of the wish and exact for a wish
+        of 1: both transforms have sizes of small primes only, which makes them fast.
     """
-    if sample_rate_hz == SAMPLE_RATE_HZ and speed == 1.0:
-        return pcm, 1.0
-    size_in = _smooth_size(len(pcm) + 1)
-    exact = size_in * SAMPLE_RATE_HZ / (sample_rate_hz * speed)
-    size_out = _smooth_size(exact)
-    if speed == 1.0:  # asked for exactly: pay for the slow transform
-        size_in = _multiple(len(pcm) + 1, sample_rate_hz)
-        size_out = size_in * SAMPLE_RATE_HZ // sample_rate_hz
-    spectrum = np.fft.rfft(pcm, size_in)
-    resampled = np.fft.irfft(spectrum[: size_out // 2 + 1], size_out) * (size_out / size_in)
+    size_in, size_out = _transform_sizes(len(pcm), sample_rate_hz, speed)
     ratio = size_out / size_in
-    num_samples = round(len(pcm) * ratio)
-    return resampled[:num_samples].astype(np.float32), SAMPLE_RATE_HZ / (sample_rate_hz * ratio)
+    spectrum = np.fft.rfft(pcm, size_in)
+    resampled = np.fft.irfft(spectrum[: size_out // 2 + 1], size_out) * ratio
+    return resampled[: round(len(pcm) * ratio)].astype(np.float32), SAMPLE_RATE_HZ / (sample_rate_hz * ratio)
 
 
-def _multiple(at_least: int, sample_rate_hz: int) -> int:
-    """A size for which the size at 16 kHz is whole as well."""
-    step = sample_rate_hz // int(np.gcd(sample_rate_hz, SAMPLE_RATE_HZ))
-    return -(-at_least // step) * step
+def _transform_sizes(num_samples: int, sample_rate_hz: int, speed: float) -> tuple[int, int]:
+    """Sizes before and after whose ratio is the wished one, as near as sizes of small primes come."""
+    if speed == 1.0:
+        common = int(np.gcd(sample_rate_hz, SAMPLE_RATE_HZ))
+        blocks = num_samples * common // sample_rate_hz + 1
+        return blocks * sample_rate_hz // common, blocks * SAMPLE_RATE_HZ // common
+    ratio = SAMPLE_RATE_HZ / (sample_rate_hz * speed)
+    at = bisect_left(_SMOOTH_SIZES, num_samples + 1)
+    pairs = [(size, _nearest_smooth(size * ratio)) for size in _SMOOTH_SIZES[at : at + _SIZES_TRIED]]
+    return min(pairs, key=lambda pair: abs(pair[1] / pair[0] / ratio - 1))
+
+
+def _nearest_smooth(size: float) -> int:
+    at = bisect_left(_SMOOTH_SIZES, size)
+    return min(_SMOOTH_SIZES[max(0, at - 1) : at + 1], key=lambda smooth: abs(smooth - size))
 
 
 def random_train_voice(rng: np.random.Generator) -> Voice:

@@ -2,8 +2,9 @@
 
     python -m eureka.training.synthetic_pack --folder runs/data/synthetic --clips 36000 --processes 2
 
-Clip k is drawn from (seed, k) alone, so the pack does not depend on the number of processes, and a run
-that was stopped goes on where it was. Each process writes a part; the parts are joined at the end.
+Clip k is drawn from (seed, k) alone, and each part of the pack is spoken by a fresh process: the pack does
+not depend on the number of processes, and a run that was stopped goes on after the parts that are whole.
+The parts are joined at the end.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from typing import Any
 
 import numpy as np
 
-from eureka.training.feature_pack import CLIPS_NAME, FeaturePackWriter, join_packs
+from eureka.training.feature_pack import FeaturePackWriter, join_packs
 from eureka.training.speech_synthesis import (
     DEMO_VOICES,
     Speech,
@@ -41,7 +42,8 @@ LONGEST_SECONDS = 12.0
 _TEST_STREAM = 1_000_003
 """Keeps the random numbers of test items apart from those of training clips with the same seed."""
 
-_FLUSH_EVERY = 100
+PART_CLIPS = 500
+"""Clips of one part: a few seconds of work, many times what it takes to start a process."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,13 +57,12 @@ class SyntheticItem:
 
 
 @dataclass(frozen=True, slots=True)
-class PackOrder:
-    """What one process is to make: clips `first`, `first` + `step`, ... below `num_clips`."""
+class PartOrder:
+    """What one process is to make: the clips `first` up to `end` of the pack."""
 
     folder: Path
-    num_clips: int
     first: int
-    step: int
+    end: int
     seed: int
     texts: tuple[str, ...]
 
@@ -84,7 +85,12 @@ def synthetic_test_items(seed: int, num_items: int) -> list[SyntheticItem]:
 
 
 def synthetic_test_speech(items: list[SyntheticItem], seed: int) -> list[Speech]:
-    """The speech of `items`, in order."""
+    """The speech of `items`, in order; by a fresh process, so the same every time for the same list."""
+    with multiprocessing.get_context("spawn").Pool(1) as pool:
+        return pool.apply(_speak_items, (items, seed))
+
+
+def _speak_items(items: list[SyntheticItem], seed: int) -> list[Speech]:
     synthesizer = Synthesizer()
     return [
         speak_item(synthesizer, item, np.random.default_rng([seed, _TEST_STREAM, 1, number]))
@@ -122,16 +128,21 @@ def _clip_meta(item: SyntheticItem, speech: Speech) -> dict[str, Any]:
     return meta | ({"slots": item.text.slots} if item.text.slots else {})
 
 
-def make_part(order: PackOrder) -> None:
-    """Write one process's clips, going on after those that are there."""
-    texts, synthesizer = TextGenerator(order.texts), Synthesizer()
-    with FeaturePackWriter(order.folder, NUM_MEL_BINS) as writer:
-        numbers = range(order.first, order.num_clips, order.step)
-        for number in numbers[writer.num_clips :]:
-            item, speech = _fitting_clip(texts, synthesizer, order.seed, number)
-            writer.add(speech.pcm, _clip_meta(item, speech))
-            if writer.num_clips % _FLUSH_EVERY == 0:
-                writer.flush()
+def make_part(order: PartOrder) -> int:
+    """Write one part of the pack, unless it is there, and give the number of its clips.
+
+    A draft that a stopped run left behind is thrown away: a fresh engine starts with the first clip.
+    """
+    if not order.folder.is_dir():
+        draft = order.folder.with_suffix(".draft")
+        shutil.rmtree(draft, ignore_errors=True)
+        texts, synthesizer = TextGenerator(order.texts), Synthesizer()
+        with FeaturePackWriter(draft, NUM_MEL_BINS) as writer:
+            for number in range(order.first, order.end):
+                item, speech = _fitting_clip(texts, synthesizer, order.seed, number)
+                writer.add(speech.pcm, _clip_meta(item, speech))
+        draft.rename(order.folder)
+    return order.end - order.first
 
 
 def _fitting_clip(
@@ -147,40 +158,22 @@ def _fitting_clip(
 
 
 def make_pack(folder: Path, num_clips: int, num_processes: int, seed: int, data_folder: Path) -> None:
-    """Make the whole pack at `folder`, printing a line of progress every ten seconds.
-
-    Raises:
-        RuntimeError: a process failed; its own message is on the error stream.
-    """
+    """Make the whole pack at `folder`, printing a line of progress for each part."""
     os.environ["OPENBLAS_NUM_THREADS"] = "1"  # inherited by the spawned processes
     texts = tuple(read_texts(data_folder))
-    parts = [folder / f"part-{number}" for number in range(num_processes)]
-    context = multiprocessing.get_context("spawn")
-    processes = [
-        context.Process(
-            target=make_part, args=(PackOrder(part, num_clips, number, num_processes, seed, texts),)
-        )
-        for number, part in enumerate(parts)
+    starts = range(0, num_clips, PART_CLIPS)
+    parts = folder / f"parts-{seed}"
+    orders = [
+        PartOrder(parts / f"{start:06d}", start, min(start + PART_CLIPS, num_clips), seed, texts)
+        for start in starts
     ]
-    started = time.monotonic()
-    for process in processes:
-        process.start()
-    while any(process.is_alive() for process in processes):
-        processes[0].join(10)
-        _print_progress(parts, num_clips, time.monotonic() - started)
-    if any(process.exitcode for process in processes):
-        raise RuntimeError("a process failed; start the same command again to go on")
-    join_packs(parts, folder)
-    for part in parts:
-        shutil.rmtree(part)
-
-
-def _print_progress(parts: list[Path], num_clips: int, seconds: float) -> None:
-    done = 0
-    for part in parts:
-        if (part / CLIPS_NAME).is_file():
-            done += (part / CLIPS_NAME).read_bytes().count(b"\n")
-    print(f"{done} of {num_clips} clips, {seconds:.0f} s", flush=True)
+    started, done = time.monotonic(), 0
+    with multiprocessing.get_context("spawn").Pool(num_processes, maxtasksperchild=1) as pool:
+        for made in pool.imap_unordered(make_part, orders):
+            done += made
+            print(f"{done} of {num_clips} clips, {time.monotonic() - started:.0f} s", flush=True)
+    join_packs([order.folder for order in orders], folder)
+    shutil.rmtree(parts)
 
 
 def main(arguments: list[str] | None = None) -> int:
