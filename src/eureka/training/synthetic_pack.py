@@ -24,7 +24,6 @@ import numpy as np
 
 from eureka.training.feature_pack import FeaturePackWriter, join_packs
 from eureka.training.speech_synthesis import (
-    DEMO_VOICES,
     Speech,
     Synthesizer,
     Voice,
@@ -96,15 +95,6 @@ def _speak_items(items: list[SyntheticItem], seed: int) -> list[Speech]:
         speak_item(synthesizer, item, np.random.default_rng([seed, _TEST_STREAM, 1, number]))
         for number, item in enumerate(items)
     ]
-
-
-def demo_item(seed: int) -> SyntheticItem:
-    """A sentence for the demo, unused in training, in one of the demo's voices."""
-    rng = np.random.default_rng([seed, _TEST_STREAM, 2])
-    text = TextGenerator().draw_test(rng, str(rng.choice(["command", "order", "sentence"])))
-    name = str(rng.choice(DEMO_VOICES))
-    voice = Voice("espeak", name, rate=int(rng.integers(130, 166)), pitch=int(rng.integers(40, 61)))
-    return SyntheticItem(f"demo-{seed}", text, text.text + ".", voice)
 
 
 def train_item(texts: TextGenerator, seed: int, number: int, attempt: int) -> SyntheticItem:

@@ -4,10 +4,9 @@ import pytest
 from tests.helpers.speech_engines import espeak_or_skip, skip_without_flite
 
 from eureka.training.feature_pack import CLIPS_NAME, MELS_NAME, FeaturePack
-from eureka.training.speech_synthesis import DEMO_VOICES, TEST_ESPEAK_VARIANTS, TEST_FLITE_VOICES
+from eureka.training.speech_synthesis import TEST_ESPEAK_VARIANTS, TEST_FLITE_VOICES
 from eureka.training.synthetic_pack import (
     PartOrder,
-    demo_item,
     make_pack,
     make_part,
     synthetic_test_items,
@@ -76,9 +75,3 @@ def test_test_speech_is_the_same_every_time() -> None:
     items = synthetic_test_items(12, 4)
     for first, second in zip(synthetic_test_speech(items, 12), synthetic_test_speech(items, 12), strict=True):
         assert (first.pcm == second.pcm).all()
-
-
-def test_demo_item_uses_a_voice_of_its_own() -> None:
-    items = [demo_item(seed) for seed in range(20)]
-    assert {item.voice.name for item in items} == set(DEMO_VOICES)
-    assert all(is_held_out(item.text.text) for item in items)
