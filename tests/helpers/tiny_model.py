@@ -44,7 +44,7 @@ TINY_CONFIG: dict[str, Any] = {
 def tiny_model(seed: int = 0, **changes: Any) -> EurekaAudio:
     """A random model; `changes` replace top-level fields of TINY_CONFIG.
 
-    The token table is drawn wide and the head is apart, so that greedy answers vary and never come near a tie.
+    The token table is drawn wide and the head is apart, so that greedy answers vary and are never near a tie.
     """
     model = EurekaAudio(EurekaConfig.from_dict({**TINY_CONFIG, **changes}))
     with torch.random.fork_rng(devices=[]):

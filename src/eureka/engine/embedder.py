@@ -6,6 +6,7 @@ seconds that really went through the encoder, so that a coverage ledger can be h
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator, Sequence
 
 import torch
@@ -33,6 +34,7 @@ class ReferenceEmbedder:
         self._config = model.config
         self._max_batch_tokens = max_batch_tokens
         self._encoded_tokens = 0
+        self._counting = threading.Lock()  # callers may come from several threads
         weight = model.audio_encoder.speech_encoder.conv1.weight
         self._dtype, self._device = weight.dtype, weight.device
 
@@ -105,6 +107,7 @@ class ReferenceEmbedder:
     def _encode(self, windows: Sequence[EncoderWindow]) -> torch.Tensor:
         """Embeddings (A, W) of windows, joined."""
         counts = [window.num_audio_tokens for window in windows]
-        self._encoded_tokens += sum(counts)
+        with self._counting:
+            self._encoded_tokens += sum(counts)
         mels = [torch.tensor(w.log_mel, dtype=self._dtype, device=self._device) for w in windows]
         return self._model.embed_audio(mels, counts)

@@ -1,0 +1,74 @@
+"""Listens to files one after another; a file that fails leaves the others alone."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from eureka.cli.local import LocalModel, open_local
+from eureka.cli.progress import Progress
+from eureka.cli.writer import OutcomeWriter
+from eureka.errors import EurekaError
+from eureka.pipeline.export import ExportFormat, FileFailure, Outcome
+from eureka.pipeline.options import ListenOptions
+from eureka.pipeline.results import raise_unless_answered
+from eureka.runtime.logging import configure_logging
+from eureka.runtime.settings import load_settings
+from eureka.types import SamplingParams, Task
+
+if TYPE_CHECKING:
+    from eureka.cli.listen_commands import HearFile
+
+_log = logging.getLogger(__name__)
+
+_SUBTITLES = (ExportFormat.SRT, ExportFormat.VTT)
+
+
+def listen_to_files(files: Sequence[str], arguments: argparse.Namespace) -> int:
+    """Hear every file, in order, and write its result; 1 if any failed.
+
+    Raises:
+        EurekaError: the settings or the checkpoint cannot be used.
+    """
+    settings = load_settings()
+    configure_logging(settings.log_level, settings.log_format)
+    if not arguments.local:
+        print("eureka: no server is running; working in this process", file=sys.stderr)
+    form = ExportFormat(arguments.format)
+    num_failed = 0
+    with open_local(settings, arguments.checkpoint) as local, OutcomeWriter(form, len(files)) as writer:
+        hear = arguments.make_hear(local.listener, _options(arguments, form, local), arguments)
+        progress = Progress(len(files))
+        for path in files:
+            outcome = _outcome(path, hear, local, progress)
+            progress.clear()
+            num_failed += isinstance(outcome, FileFailure)
+            writer.write(outcome)
+    return 1 if num_failed else 0
+
+
+def _options(arguments: argparse.Namespace, form: ExportFormat, local: LocalModel) -> ListenOptions:
+    sampling = SamplingParams()
+    if arguments.max_new_tokens is not None:
+        sampling = SamplingParams(max_new_tokens=arguments.max_new_tokens)
+    options = ListenOptions(sampling=sampling)
+    if form not in _SUBTITLES:
+        return options
+    task = Task(arguments.command)
+    return options.for_subtitles(task, local.config.time_step_seconds is not None)
+
+
+def _outcome(path: str, hear: HearFile, local: LocalModel, progress: Progress) -> Outcome:
+    """The result of one file, or its failure; never raises for what the file is or does."""
+    try:
+        result = hear(path, progress.follow(path, local.pool.stream(path)))
+        raise_unless_answered(result)
+        return result
+    except EurekaError as error:
+        return FileFailure.of(path, error)
+    except Exception:
+        _log.exception("file_failed")
+        return FileFailure.of(path, EurekaError("an error inside the program; its log says more"))

@@ -1,0 +1,93 @@
+"""The root of local mode: settings -> checkpoint -> embedder, engine and pipeline in this process."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from eureka.audio.decode import DecodeLimits
+from eureka.audio.decode_pool import DecodePool
+from eureka.engine.embedder import ReferenceEmbedder
+from eureka.engine.engine import Engine
+from eureka.engine.reference import ReferenceBackend
+from eureka.errors import NotFoundError
+from eureka.model.config import EurekaConfig
+from eureka.model.weights import load_checkpoint
+from eureka.pipeline.engine_decoder import EngineDecoder
+from eureka.pipeline.listener import Listener
+from eureka.pipeline.options import ListenerSettings
+from eureka.runtime.settings import Settings
+from eureka.text.prompts import PromptBuilder
+from eureka.text.tokenizer import Tokenizer
+
+_NUM_SLOTS = 1
+"""Files and windows are heard one after another."""
+
+
+@dataclass(frozen=True, slots=True)
+class LocalModel:
+    """A checkpoint that listens in this process, and the child processes that decode for it.
+
+    Attributes:
+        config: of the checkpoint.
+        embedder: counts the seconds that it encoded.
+        engine: decodes one request at a time.
+        listener: answers about audio.
+        pool: decodes untrusted files.
+    """
+
+    config: EurekaConfig
+    embedder: ReferenceEmbedder
+    engine: Engine
+    listener: Listener
+    pool: DecodePool
+
+
+@contextmanager
+def open_local(settings: Settings, checkpoint: Path | None = None) -> Iterator[LocalModel]:
+    """Load a checkpoint, from `settings` unless given, and keep a decode pool beside it.
+
+    Raises:
+        NotFoundError: there is no such folder.
+        InvalidCheckpointError: the folder does not fit.
+    """
+    folder = checkpoint_folder(settings, checkpoint)
+    audio = settings.audio
+    with DecodePool(audio.num_workers, DecodeLimits(**audio.limits())) as pool:
+        torch.set_num_threads(settings.num_threads)
+        model, _ = load_checkpoint(folder, getattr(torch, settings.dtype))
+        tokenizer = Tokenizer.from_folder(folder)
+        embedder = ReferenceEmbedder(model)
+        engine = Engine(ReferenceBackend(model.backbone, _NUM_SLOTS), tokenizer.end_id)
+        listener = Listener(
+            embedder,
+            EngineDecoder(engine),
+            tokenizer,
+            PromptBuilder(tokenizer, model.config),
+            ListenerSettings(
+                model=model.config.name,
+                best_window_seconds=model.config.best_window_seconds,
+                max_prompt_audio_seconds=settings.max_ask_audio_seconds,
+                silence_dbfs=audio.silence_dbfs,
+            ),
+        )
+        yield LocalModel(model.config, embedder, engine, listener, pool)
+
+
+def checkpoint_folder(settings: Settings, checkpoint: Path | None) -> Path:
+    """The folder given, else that of the settings.
+
+    Raises:
+        NotFoundError: it does not exist.
+    """
+    folder = checkpoint or settings.checkpoint
+    if not folder.is_dir():
+        raise NotFoundError(
+            f"there is no checkpoint folder {folder}; name one by --checkpoint or EUREKA_CHECKPOINT",
+            reason="CHECKPOINT_NOT_FOUND",
+        )
+    return folder
