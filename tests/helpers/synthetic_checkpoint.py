@@ -7,6 +7,7 @@ with the module that they came from.
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -62,6 +63,10 @@ LEFTOVERS = (
     "lm_head.weight",
 )
 """The 17 unused tensors of the released file."""
+
+
+POOL_SIZE = 4_194_301
+"""Random numbers behind the large checkpoint; a prime, so that no two rows of a matrix fall together."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -273,14 +278,27 @@ def _drawn(
     shapes: dict[str, tuple[int, ...]], generator: torch.Generator, shard_elements: int = 200_000_000
 ) -> Iterator[dict[str, Tensor]]:
     shard: dict[str, Tensor] = {}
+    pool = torch.empty(POOL_SIZE).normal_(std=0.02, generator=generator).to(torch.bfloat16)
     for name, shape in shapes.items():
         if sum(t.numel() for t in shard.values()) > shard_elements:
             yield shard
             shard = {}
         is_norm = name.endswith(("norm.weight", "ln.weight"))
-        tensor = torch.empty(shape, dtype=torch.bfloat16)
-        shard[name] = tensor.fill_(1.0) if is_norm else tensor.normal_(std=0.02, generator=generator)
+        shard[name] = (
+            torch.ones(shape, dtype=torch.bfloat16) if is_norm else _from_pool(pool, shape, generator)
+        )
     yield shard
+
+
+def _from_pool(pool: Tensor, shape: tuple[int, ...], generator: torch.Generator) -> Tensor:
+    """The pool from a random place on, as often as needed: billions of draws would take minutes."""
+    start = int(torch.randint(len(pool), (1,), generator=generator))
+    flat = torch.empty(math.prod(shape), dtype=pool.dtype)
+    turned = pool.roll(-start)
+    for place in range(0, len(flat), len(pool)):
+        part = flat[place : place + len(pool)]
+        part.copy_(turned[: len(part)])
+    return flat.view(shape)
 
 
 def _write_shards(folder: Path, shards: Iterator[dict[str, Tensor]]) -> None:
