@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import logging
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from eureka.cli.local import LocalModel, open_local
@@ -17,7 +17,7 @@ from eureka.pipeline.options import ListenOptions
 from eureka.pipeline.results import raise_unless_answered
 from eureka.runtime.logging import configure_logging
 from eureka.runtime.settings import load_settings
-from eureka.types import SamplingParams, Task
+from eureka.types import Pcm, SamplingParams, Task
 
 if TYPE_CHECKING:
     from eureka.cli.listen_commands import HearFile
@@ -43,7 +43,7 @@ def listen_to_files(files: Sequence[str], arguments: argparse.Namespace) -> int:
         hear = arguments.make_hear(local.listener, _options(arguments, form, local), arguments)
         progress = Progress(len(files))
         for path in files:
-            outcome = _outcome(path, hear, local, progress)
+            outcome = hear_file(path, hear, progress.follow(path, local.pool.stream(path)))
             progress.clear()
             num_failed += isinstance(outcome, FileFailure)
             writer.write(outcome)
@@ -61,10 +61,10 @@ def _options(arguments: argparse.Namespace, form: ExportFormat, local: LocalMode
     return options.for_subtitles(task, local.config.time_step_seconds is not None)
 
 
-def _outcome(path: str, hear: HearFile, local: LocalModel, progress: Progress) -> Outcome:
+def hear_file(path: str, hear: HearFile, blocks: Iterable[Pcm]) -> Outcome:
     """The result of one file, or its failure; never raises for what the file is or does."""
     try:
-        result = hear(path, progress.follow(path, local.pool.stream(path)))
+        result = hear(path, blocks)
         raise_unless_answered(result)
         return result
     except EurekaError as error:

@@ -1,7 +1,7 @@
 import pytest
-from tests.helpers.tiny_model import tiny_model
 
 from eureka.model.eureka_audio import EurekaAudio
+from tests.helpers.tiny_model import tiny_model
 
 
 @pytest.fixture(scope="session")

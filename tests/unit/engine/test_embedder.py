@@ -1,12 +1,12 @@
 import numpy as np
 import pytest
 import torch
-from tests.helpers.tiny_model import tiny_model
 
 from eureka.audio.log_mel import log_mel
 from eureka.engine.embedder import ReferenceEmbedder
 from eureka.errors import InvalidAudioError
 from eureka.model.eureka_audio import EurekaAudio
+from tests.helpers.tiny_model import tiny_model
 
 
 def noise(seconds: float, seed: int = 0) -> np.ndarray:

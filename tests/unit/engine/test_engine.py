@@ -5,7 +5,6 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.helpers.requests import END_TOKEN, ManualClock, make_request
 
 from eureka.engine.backend import Prefill
 from eureka.engine.batch import generate_all
@@ -24,6 +23,7 @@ from eureka.errors import (
 )
 from eureka.model.eureka_audio import EurekaAudio
 from eureka.types import Ending
+from tests.helpers.requests import END_TOKEN, ManualClock, make_request
 
 
 def build_engine(

@@ -1,11 +1,11 @@
 import numpy as np
 import pytest
 import torch
-from tests.helpers.requests import make_request
 
 from eureka.engine.backend import Prefill
 from eureka.engine.reference import ReferenceBackend
 from eureka.model.eureka_audio import EurekaAudio
+from tests.helpers.requests import make_request
 
 CLOSE = {"rtol": 1e-4, "atol": 1e-4}
 

@@ -1,13 +1,12 @@
 import threading
 
-from tests.helpers.requests import END_TOKEN, make_request
-
 from eureka.engine.engine import Engine
 from eureka.engine.reference import ReferenceBackend
 from eureka.engine.request import Label
 from eureka.engine.runner import EngineRunner
 from eureka.model.eureka_audio import EurekaAudio
 from eureka.types import Ending
+from tests.helpers.requests import END_TOKEN, make_request
 
 
 def build_engine(model: EurekaAudio) -> Engine:

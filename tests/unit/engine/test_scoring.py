@@ -3,7 +3,6 @@ import math
 import numpy as np
 import pytest
 import torch
-from tests.helpers.requests import END_TOKEN, make_request
 
 from eureka.engine.engine import Engine
 from eureka.engine.reference import ReferenceBackend
@@ -11,6 +10,7 @@ from eureka.engine.request import Label, LabelScores, check_labels
 from eureka.errors import InvalidInputError
 from eureka.model.eureka_audio import EurekaAudio
 from eureka.types import Usage
+from tests.helpers.requests import END_TOKEN, make_request
 
 LABELS = (Label("long", (7, 8, 9)), Label("short", (7,)), Label("other", (30, 31)))
 
