@@ -98,16 +98,16 @@ class CoverageRow:
 class SamplingParams:
     """How tokens are chosen.
 
-    The defaults decode greedily with the repetition penalty of the reference (eureka-audio
-    command line). `temperature` 0 is greedy; `top_k` 0, `top_p` 1 and `repetition_penalty` 1
-    switch their rule off.
+    The defaults decode greedily with the checkpoint's own repetition penalty (None; 1.05 for the
+    released model, as its command line). `temperature` 0 is greedy; `top_k` 0, `top_p` 1 and
+    `repetition_penalty` 1 switch their rule off.
     """
 
     max_new_tokens: int = 512
     temperature: float = 0.0
     top_k: int = 0
     top_p: float = 1.0
-    repetition_penalty: float = 1.05
+    repetition_penalty: float | None = None
     seed: int = 0
     ban_token_ids: tuple[int, ...] = ()
 

@@ -62,7 +62,8 @@ def open_local(settings: Settings, checkpoint: Path | None = None) -> Iterator[L
         model, _ = load_checkpoint(folder, getattr(torch, settings.dtype))
         tokenizer = Tokenizer.from_folder(folder)
         embedder = ReferenceEmbedder(model)
-        engine = Engine(ReferenceBackend(model.backbone, _NUM_SLOTS), tokenizer.end_id)
+        backend = ReferenceBackend(model.backbone, _NUM_SLOTS)
+        engine = Engine(backend, tokenizer.end_id, repetition_penalty=model.config.repetition_penalty)
         listener = Listener(
             embedder,
             EngineDecoder(engine),

@@ -28,7 +28,7 @@ from eureka.engine.request import (
     check_request,
 )
 from eureka.engine.running import Running
-from eureka.engine.sampler import Sampler
+from eureka.engine.sampler import RELEASED_REPETITION_PENALTY, Sampler
 from eureka.engine.scoring import score_labels
 from eureka.engine.slots import SlotPool
 from eureka.engine.stats import EngineCounters, EngineStats
@@ -68,6 +68,7 @@ class Engine:
         end_token_id: the token that ends an answer; it is never part of a delta.
         clock: source of time for deadlines and usage.
         limits: queue length and the like.
+        repetition_penalty: of requests that name none; the checkpoint's own.
     """
 
     def __init__(
@@ -76,13 +77,14 @@ class Engine:
         end_token_id: int,
         clock: Clock | None = None,
         limits: EngineLimits | None = None,
+        repetition_penalty: float = RELEASED_REPETITION_PENALTY,
     ) -> None:
         self.backend = backend
         self.end_token_id = end_token_id
         self.clock = clock or MonotonicClock()
         self.limits = limits or EngineLimits()
         self._slots = SlotPool(backend.num_slots)
-        self._sampler = Sampler(backend.num_slots, backend.vocab_size)
+        self._sampler = Sampler(backend.num_slots, backend.vocab_size, repetition_penalty)
         self._waiting = WaitingLine(self.limits.max_waiting)
         self._running: dict[int, Running] = {}
         self._cancelled: set[str] = set()

@@ -166,7 +166,7 @@ def check_sampling(params: SamplingParams) -> None:
         ("temperature", 0 <= params.temperature < math.inf, "at least 0 (0 is greedy)"),
         ("top_k", params.top_k >= 0, "at least 0 (0 switches it off)"),
         ("top_p", 0 < params.top_p <= 1, "in (0, 1] (1 switches it off)"),
-        ("repetition_penalty", 0 < params.repetition_penalty < math.inf, "above 0 (1 switches it off)"),
+        ("repetition_penalty", params.repetition_penalty is None or 0 < params.repetition_penalty < math.inf, "above 0 (1 switches it off)"),
         ("seed", params.seed >= 0, "at least 0"),
     )
     for name, holds, wanted in rules:

@@ -17,6 +17,9 @@ from eureka.types import SamplingParams
 
 Logits = NDArray[np.float32]
 
+RELEASED_REPETITION_PENALTY = 1.05
+"""What the released model decodes with; also greedily (eureka-audio, section on generation)."""
+
 
 def penalise_repetition(logits: Logits, seen: NDArray[np.bool_], penalty: Any) -> Logits:
     """Logits (..., V) with those of seen ids divided by `penalty` if positive, else multiplied by it."""
@@ -63,9 +66,13 @@ class Sampler:
     Args:
         num_slots: rows that may be in use.
         vocab_size: V, the width of the logits.
+        repetition_penalty: of requests that name none.
     """
 
-    def __init__(self, num_slots: int, vocab_size: int) -> None:
+    def __init__(
+        self, num_slots: int, vocab_size: int, repetition_penalty: float = RELEASED_REPETITION_PENALTY
+    ) -> None:
+        self._own_penalty = repetition_penalty
         self._seen = np.zeros((num_slots, vocab_size), dtype=np.bool_)
         self._penalty = np.ones((num_slots, 1), dtype=np.float32)
         self._params: dict[int, SamplingParams] = {}
@@ -75,7 +82,8 @@ class Sampler:
         """Start a sequence in `slot`: its prompt counts as seen, its generator starts at the seed."""
         self._seen[slot] = False
         self._seen[slot, prompt_ids] = True
-        self._penalty[slot] = params.repetition_penalty
+        asked = params.repetition_penalty
+        self._penalty[slot] = self._own_penalty if asked is None else asked
         self._params[slot] = params
         self._generators[slot] = np.random.Generator(np.random.PCG64(params.seed))
 

@@ -95,7 +95,9 @@ class Ear:
         self.prompts = PromptBuilder(tokenizer, model.config)
         self.name = model.config.name
         self._num_slots = num_slots
-        self._runner = EngineRunner(Engine(ReferenceBackend(model.backbone, num_slots), tokenizer.end_id))
+        penalty = model.config.repetition_penalty
+        backend = ReferenceBackend(model.backbone, num_slots)
+        self._runner = EngineRunner(Engine(backend, tokenizer.end_id, repetition_penalty=penalty))
         self._decoder = _ScoreKeeper(EngineDecoder(self._runner.engine))
         settings = ListenerSettings(self.name, best_window_seconds=model.config.best_window_seconds)
         embedder = _MemoEmbedder(ReferenceEmbedder(model))

@@ -64,6 +64,7 @@ class EurekaConfig:
         best_window_seconds: longest window that the planners give to this checkpoint.
         thinking: `empty_block` closes an empty think block in the generation prompt; `none` leaves it out.
         time_step_seconds: step of the time tokens `<|0.0|>`, ...; None where the vocabulary has none.
+        repetition_penalty: penalty that this checkpoint decodes with unless a caller says otherwise.
         languages: language code -> name, as it may stand in a hint.
         ctc_head: whether `ctc_head.*` tensors may stand in the file.
     """
@@ -77,6 +78,7 @@ class EurekaConfig:
     best_window_seconds: float = 30.0
     thinking: str = "empty_block"
     time_step_seconds: float | None = None
+    repetition_penalty: float = 1.05
     languages: dict[str, str] = field(default_factory=dict)
     prompts: dict[str, str] = field(default_factory=lambda: dict(RELEASED_PROMPTS))
     ctc_head: bool = False
@@ -146,6 +148,8 @@ def _is_like(value: Any, example: Any) -> bool:
 
 
 def _check(config: EurekaConfig) -> None:
+    if not config.repetition_penalty > 0:
+        raise InvalidCheckpointError(f"repetition_penalty must be above 0, not {config.repetition_penalty}")
     if config.windowing not in ("reference", "per_item"):
         raise InvalidCheckpointError(f"windowing must be reference or per_item, not {config.windowing!r}")
     if config.thinking not in ("empty_block", "none"):

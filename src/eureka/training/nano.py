@@ -38,6 +38,7 @@ def nano_config() -> EurekaConfig:
         best_window_seconds=10.0,
         thinking="none",
         time_step_seconds=0.2,
+        repetition_penalty=1.0,  # digits and times do repeat
         languages={"en": "English"},
         prompts=dict(NANO_PROMPTS),
     )

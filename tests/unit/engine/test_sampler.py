@@ -149,3 +149,11 @@ def test_draw_at_the_edges_takes_a_possible_id(value: float) -> None:
 def test_check_sampling_out_of_range_names_the_field(bad: dict[str, float]) -> None:
     with pytest.raises(InvalidInputError, match=next(iter(bad))):
         check_sampling(SamplingParams(**bad))  # type: ignore[arg-type]
+
+
+def test_sampler_request_without_penalty_takes_the_checkpoints_own() -> None:
+    logits = np.array([[1.0, 1.04]], np.float32)
+    for own, chosen in ((1.05, 0), (1.0, 1)):
+        sampler = Sampler(1, 2, repetition_penalty=own)
+        sampler.admit(0, np.array([1]), SamplingParams())
+        assert sampler.sample([0], logits) == [chosen]
