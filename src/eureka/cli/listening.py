@@ -5,7 +5,9 @@ from __future__ import annotations
 import argparse
 import logging
 import sys
-from collections.abc import Iterable, Sequence
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from eureka.cli.local import LocalModel, open_local
@@ -43,7 +45,8 @@ def listen_to_files(files: Sequence[str], arguments: argparse.Namespace) -> int:
         hear = arguments.make_hear(local.listener, _options(arguments, form, local), arguments)
         progress = Progress(len(files))
         for path in files:
-            outcome = hear_file(path, hear, progress.follow(path, local.pool.stream(path)))
+            with _logged(local):
+                outcome = hear_file(path, hear, progress.follow(path, local.pool.stream(path)))
             progress.clear()
             num_failed += isinstance(outcome, FileFailure)
             writer.write(outcome)
@@ -59,6 +62,20 @@ def _options(arguments: argparse.Namespace, form: ExportFormat, local: LocalMode
         return options
     task = Task(arguments.command)
     return options.for_subtitles(task, local.config.time_step_seconds is not None)
+
+
+@contextmanager
+def _logged(local: LocalModel) -> Iterator[None]:
+    """Log what the encoder itself counted, so that a ledger can be held against it."""
+    started, encoded = time.monotonic(), local.embedder.encoded_seconds
+    yield
+    _log.info(
+        "file_heard",
+        extra={
+            "encoded_seconds": local.embedder.encoded_seconds - encoded,
+            "duration_seconds": time.monotonic() - started,
+        },
+    )
 
 
 def hear_file(path: str, hear: HearFile, blocks: Iterable[Pcm]) -> Outcome:
