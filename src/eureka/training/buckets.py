@@ -39,6 +39,9 @@ class BucketSampler:
         ratios: for each kind, its share of all samples; need not sum to one.
         buckets: padded lengths, ascending; longer clips are never drawn.
         rows: total length of a batch; a batch of bucket L holds rows // L samples.
+
+    Raises:
+        InvalidInputError: a ratio for a kind without clips, or no clip fits.
     """
 
     def __init__(
@@ -51,6 +54,10 @@ class BucketSampler:
         self._buckets, self._rows = tuple(buckets), rows
         self._clips: dict[tuple[str, int], NDArray[np.int64]] = {}
         self._kinds = [k for k, ratio in ratios.items() if ratio > 0]
+        unknown = sorted(set(self._kinds) - set(lengths))
+        if unknown:
+            message = f"the mix names {unknown}, but there are only {sorted(lengths)}"
+            raise InvalidInputError(message, reason="UNKNOWN_KIND")
         share = np.zeros((len(self._kinds), len(self._buckets)))
         for row, kind in enumerate(self._kinds):
             share[row] = ratios[kind] * self._split(kind, np.asarray(lengths[kind]))
@@ -67,7 +74,8 @@ class BucketSampler:
         for b in range(len(self._buckets)):
             self._clips[kind, b] = np.flatnonzero(bucket_of == b)
             counts[b] = len(self._clips[kind, b])
-        return counts / max(counts.sum(), 1)
+        shares: NDArray[np.float64] = counts / max(counts.sum(), 1)
+        return shares
 
     def plan(self, rng: np.random.Generator) -> BatchPlan:
         """Draw one batch."""

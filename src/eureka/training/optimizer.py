@@ -21,7 +21,10 @@ _NS_COEFFICIENTS = (3.4445, -4.7750, 2.0315)
 
 @dataclass(frozen=True, slots=True)
 class OptimizerConfig:
-    """Learning rates and momenta; the schedule multiplies both rates."""
+    """Learning rates and momenta; the schedule multiplies both rates.
+
+    `weight_decay` shrinks matrices only; vectors, embeddings and heads are never shrunk.
+    """
 
     matrix_learning_rate: float = 0.02
     other_learning_rate: float = 2e-3
@@ -54,7 +57,8 @@ def orthogonalise(matrices: Tensor, steps: int) -> Tensor:
     for _ in range(steps):
         gram = x @ x.mT
         x = a * x + (b * gram + c * gram @ gram) @ x
-    return (x.mT if is_tall else x).float()
+    turned: Tensor = x.mT if is_tall else x
+    return turned.float()
 
 
 class MixedOptimizer:
@@ -66,7 +70,9 @@ class MixedOptimizer:
         config: rates and momenta.
     """
 
-    def __init__(self, parameters: Iterable[tuple[str, nn.Parameter, float]], config: OptimizerConfig) -> None:
+    def __init__(
+        self, parameters: Iterable[tuple[str, nn.Parameter, float]], config: OptimizerConfig
+    ) -> None:
         self.config = config
         self.num_updates = 0
         self._matrices: dict[tuple[int, ...], list[_Slot]] = defaultdict(list)
@@ -104,7 +110,7 @@ class MixedOptimizer:
             The gradient norm before clipping; a non-finite one skips the update.
         """
         trained = [s for s in self._slots if s.work.grad is not None]
-        gradients = [s.work.grad.float() for s in trained]  # type: ignore[union-attr]  # filtered above
+        gradients = [s.work.grad.float() for s in trained if s.work.grad is not None]
         norm = float(torch.linalg.vector_norm(torch.stack([g.norm() for g in gradients])))
         if not norm < float("inf"):
             return norm
