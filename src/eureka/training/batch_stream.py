@@ -9,12 +9,16 @@ from __future__ import annotations
 import multiprocessing
 import os
 import queue
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, Protocol
 
 from eureka.errors import StageUnavailableError
 
-_WAIT_SECONDS = 2.0
+WAIT_SECONDS = 2.0
+"""How often one side looks whether the other still lives."""
+
+_ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
 
 
 class BatchMaker(Protocol):
@@ -24,13 +28,39 @@ class BatchMaker(Protocol):
         """Return the batch as plain arrays."""
 
 
-def _work(build: Callable[[], BatchMaker], first: int, stride: int, out: Any) -> None:
-    os.environ["OMP_NUM_THREADS"] = "1"
+def _work(build: Callable[[], BatchMaker], first: int, stride: int, out: Any, wait_seconds: float) -> None:
     maker = build()
     index = first
-    while True:
-        out.put(maker.make(index))
+    while _put(out, maker.make(index), wait_seconds):
         index += stride
+    out.cancel_join_thread()  # nobody will read what is still on its way
+
+
+def _put(out: Any, batch: Any, wait_seconds: float) -> bool:
+    """Hand over a batch; False when the training process is gone, killed without a word."""
+    parent = multiprocessing.parent_process()
+    while True:
+        try:
+            out.put(batch, timeout=wait_seconds)
+            return True
+        except queue.Full:
+            if parent is not None and not parent.is_alive():
+                return False
+
+
+@contextmanager
+def _environment(values: Mapping[str, str]) -> Iterator[None]:
+    """Set variables for the processes that start inside; numerical libraries read them at import."""
+    before = {name: os.environ.get(name) for name in values}
+    os.environ.update(values)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
 
 
 class BatchStream:
@@ -42,6 +72,7 @@ class BatchStream:
         num_workers: processes; 0 makes batches in this process.
         depth: finished batches that wait a worker.
         stride: distance between the numbers of two batches; the number of training processes.
+        wait_seconds: how often either side looks whether the other still lives.
     """
 
     def __init__(
@@ -51,9 +82,10 @@ class BatchStream:
         num_workers: int = 1,
         depth: int = 4,
         stride: int = 1,
+        wait_seconds: float = WAIT_SECONDS,
     ) -> None:
         self._build, self._next, self._num_workers, self._depth = build, start, num_workers, depth
-        self._stride = stride
+        self._stride, self._wait_seconds = stride, wait_seconds
         self._queues: list[Any] = []
         self._workers: list[Any] = []
 
@@ -63,9 +95,10 @@ class BatchStream:
         for worker in range(self._num_workers):
             out = context.Queue(self._depth)
             first = self._next + worker * self._stride
-            args = (self._build, first, self._num_workers * self._stride, out)
+            args = (self._build, first, self._num_workers * self._stride, out, self._wait_seconds)
             process = context.Process(target=_work, args=args, daemon=True)
-            process.start()
+            with _environment(_ONE_THREAD):
+                process.start()
             self._queues.append(out)
             self._workers.append(process)
         return self
@@ -77,7 +110,11 @@ class BatchStream:
             process.join()
 
     def __iter__(self) -> Iterator[Any]:
-        """Yield batch after batch without end."""
+        """Yield batch after batch without end.
+
+        Raises:
+            StageUnavailableError: a worker ended; its own message stands on stderr.
+        """
         if not self._num_workers:
             maker = self._build()
             while True:
@@ -91,7 +128,7 @@ class BatchStream:
     def _take(self, worker: int) -> Any:
         while True:
             try:
-                return self._queues[worker].get(timeout=_WAIT_SECONDS)
+                return self._queues[worker].get(timeout=self._wait_seconds)
             except queue.Empty:
                 if not self._workers[worker].is_alive():
                     code = self._workers[worker].exitcode
