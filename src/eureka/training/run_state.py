@@ -34,14 +34,17 @@ class RunFolder:
         return (self.folder / "finished.json").exists()
 
     def finish(self, summary: dict[str, Any]) -> None:
-        """Mark the stage as done."""
+        """Mark the stage as done and close the curves."""
+        if self._writer is not None:
+            self._writer.close()
+            self._writer = None
         _write_whole(self.folder / "finished.json", json.dumps(summary, indent=1))
 
     def save(self, optimizer: MixedOptimizer, progress: Progress, extra: dict[str, Any]) -> None:
         """Write the whole state; the JSON part names the tensor file, so both change at once."""
         state = optimizer.state_dict()
         name = f"state-{progress.step}.safetensors"
-        save_file(_flat(state["slots"]), self.folder / name)
+        save_whole(_flat(state["slots"]), self.folder / name)
         plain = {
             "tensors": name,
             "num_updates": state["num_updates"],
@@ -106,11 +109,10 @@ class WeightAverage:
         for name, tensor in masters.items():
             self.values[name].lerp_(tensor, 1 - decay)
 
-
     def save(self, folder: Path, step: int) -> None:
         """Keep the average of this step; older ones go."""
         path = folder / f"average-{step}.safetensors"
-        save_file(self.values | {"count": torch.tensor(self._count)}, path)
+        save_whole(self.values | {"count": torch.tensor(self._count)}, path)
         for old in folder.glob("average-*.safetensors"):
             if old != path and old.name != f"average-{self._kept}.safetensors":
                 old.unlink()
@@ -120,8 +122,16 @@ class WeightAverage:
         """Take up the average that was kept at this step."""
         tensors = load_file(folder / f"average-{step}.safetensors")
         self._count = int(tensors.pop("count"))
-        self.values = tensors
+        for name, tensor in tensors.items():
+            self.values[name].copy_(tensor)
         self._kept = step
+
+
+def save_whole(tensors: dict[str, Tensor], path: Path) -> None:
+    """Write a safetensors file beside its place and rename it, so that no half file ever stands there."""
+    beside = path.with_suffix(path.suffix + ".new")
+    save_file(tensors, beside)
+    beside.replace(path)
 
 
 def _flat(slots: dict[str, dict[str, Tensor | None]]) -> dict[str, Tensor]:
