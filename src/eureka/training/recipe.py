@@ -6,9 +6,9 @@ Every stage of a run shares `run_folder`; a stage reads what the stages before i
 from __future__ import annotations
 
 import tomllib
-from dataclasses import dataclass, field, fields, is_dataclass
+from dataclasses import dataclass, field, is_dataclass
 from pathlib import Path
-from typing import Any, TypeVar, get_type_hints
+from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
 from eureka.errors import InvalidInputError
 from eureka.training.optimizer import OptimizerConfig
@@ -16,6 +16,8 @@ from eureka.training.schedule import ScheduleConfig
 
 _T = TypeVar("_T")
 
+PARTS = ("audio_encoder", "audio_moe_adaptor", "backbone")
+DTYPES = ("bfloat16", "float32")
 STAGES = ("data", "encoder", "cache", "decoder", "joint", "release")
 
 
@@ -79,7 +81,7 @@ class Recipe:
         mix: share of each kind of sample before the first alignment (encoder) or throughout.
         mix_aligned: shares once real clips are aligned; empty keeps `mix`.
         encoder_rate: factor on the learning rates of the encoder in the joint stage.
-        frozen: parts that do not train: audio_encoder, audio_moe_adaptor, backbone.
+        frozen: those of PARTS that do not train in the joint stage.
         dtype: dtype of the working copy, bfloat16 or float32.
         average: decay of the weight average (EMA); 0 switches it off.
         save_minutes: time between saves of the resumable state.
@@ -135,22 +137,37 @@ def read_recipe(path: Path) -> Recipe:
     recipe = _build(Recipe, plain, str(path))
     if recipe.stage not in STAGES:
         raise InvalidInputError(f"{path}: stage must be one of {STAGES}", reason="INVALID_RECIPE")
+    if not set(recipe.frozen) <= set(PARTS):
+        raise InvalidInputError(f"{path}: frozen may name {PARTS}", reason="INVALID_RECIPE")
+    if recipe.dtype not in DTYPES:
+        raise InvalidInputError(f"{path}: dtype must be one of {DTYPES}", reason="INVALID_RECIPE")
     return recipe
 
 
 def _build(kind: type[_T], plain: dict[str, Any], where: str) -> _T:
     hints = get_type_hints(kind)
-    known = {f.name for f in fields(kind)}  # type: ignore[arg-type]  # only dataclasses come here
-    unknown = sorted(set(plain) - known)
+    unknown = sorted(set(plain) - set(hints))
     if unknown:
-        raise InvalidInputError(f"{where}: unknown names {unknown}; known are {sorted(known)}", reason="INVALID_RECIPE")
-    values = {}
-    for name, value in plain.items():
-        if is_dataclass(hints[name]):
-            values[name] = _build(hints[name], value, f"{where} [{name}]")  # type: ignore[arg-type]
-        else:
-            values[name] = tuple(value) if isinstance(value, list) else value
+        message = f"{where}: unknown names {unknown}; known are {sorted(hints)}"
+        raise InvalidInputError(message, reason="INVALID_RECIPE")
+    values = {name: _value(hints[name], value, f"{where}: {name}") for name, value in plain.items()}
     try:
         return kind(**values)
     except TypeError as error:
         raise InvalidInputError(f"{where}: {error}", reason="INVALID_RECIPE") from error
+
+
+def _value(hint: Any, value: Any, where: str) -> Any:
+    """The value as the field holds it: tables become dataclasses, lists become tuples."""
+    if is_dataclass(hint) and isinstance(hint, type) and isinstance(value, dict):
+        return _build(hint, value, where)
+    if get_origin(hint) is tuple and isinstance(value, list):
+        return tuple(_value(get_args(hint)[0], item, where) for item in value)
+    if get_origin(hint) is dict and isinstance(value, dict):
+        return {name: _value(get_args(hint)[1], item, where) for name, item in value.items()}
+    plain_types = tuple(t for t in (get_args(hint) or (hint,)) if isinstance(t, type))
+    if float in plain_types:
+        plain_types += (int,)
+    if get_origin(hint) in (tuple, dict) or isinstance(value, bool) or not isinstance(value, plain_types):
+        raise InvalidInputError(f"{where} cannot be {value!r}", reason="INVALID_RECIPE")
+    return value
