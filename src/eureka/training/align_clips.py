@@ -18,10 +18,16 @@ from eureka.training.feature_pack import FeaturePack
 from eureka.training.heads import FrameHeads
 from eureka.training.lexicon import Lexicon
 from eureka.training.phones import PHONES
+from eureka.training.process_group import tensor_on
 from eureka.training.recipe import Recipe
 
 ALIGNED_KINDS = ("speechocean762", "fsdd", "wake_words", "ljspeech")
+LEXICON_NAME = "lexicon.json"
+"""Pronunciations in the data folder, where somebody put them; other words are asked of espeak-ng."""
+
 _ROWS = 19_200
+"""Mel frames of a batch, padding included."""
+
 _PRIOR_CLIPS = 4_000
 
 
@@ -35,7 +41,7 @@ def align_real_clips(encoder: AudioEncoder, heads: FrameHeads, recipe: Recipe, n
     """Align all recorded clips with transcripts and write alignment `number`; the worst are left out."""
     folder = Path(recipe.data.folder)
     pack = FeaturePack(folder / "train")
-    jobs = _jobs(pack)
+    jobs = _jobs(pack, Lexicon(folder / LEXICON_NAME))
     prior = phone_log_prior(FeaturePack(folder / "synthetic"))
     results: dict[int, Alignment | None] = {}
     for batch in _batches(pack, jobs):
@@ -57,8 +63,7 @@ def phone_log_prior(pack: FeaturePack) -> NDArray[np.float32]:
     return log_prior
 
 
-def _jobs(pack: FeaturePack) -> list[_Job]:
-    lexicon = Lexicon()
+def _jobs(pack: FeaturePack, lexicon: Lexicon) -> list[_Job]:
     jobs = []
     for index, clip in enumerate(pack.clips):
         if clip.kind in ALIGNED_KINDS and clip.text:
@@ -88,11 +93,11 @@ def _posteriors(
     for row, job in enumerate(batch):
         raw = pack.mel(job.clip).astype(np.float32)
         mels[row, :, : len(raw)] = normalise_log_mel(raw).T
-    dtype = encoder.conv1.weight.dtype
-    lengths = torch.tensor([c.num_frames for c in clips])
-    frames = encoder(torch.from_numpy(mels).to(dtype), lengths)
+    weight = encoder.conv1.weight
+    lengths = torch.tensor([c.num_frames for c in clips], device=weight.device)
+    frames = encoder(tensor_on(mels, weight.device).to(weight.dtype), lengths)
     phones, _ = heads(frames)
-    posteriors: NDArray[np.float32] = phones.float().log_softmax(-1).numpy()
+    posteriors: NDArray[np.float32] = phones.float().log_softmax(-1).cpu().numpy()
     return posteriors, [c.num_frames // 2 for c in clips]
 
 

@@ -10,12 +10,14 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from eureka.errors import InvalidInputError
 from eureka.model.config import EncoderConfig
 from eureka.training.align_clips import align_real_clips
 from eureka.training.encoder_batches import SampleAugmenter
 from eureka.training.encoder_cache import EncoderCacheWriter
 from eureka.training.encoder_stage import EncoderWithHeads
 from eureka.training.loop import take_up_weights
+from eureka.training.process_group import tensor_on, training_device
 from eureka.training.recipe import Recipe
 from eureka.training.run_state import RunFolder
 from eureka.training.samples import SampleBook, Truth
@@ -34,13 +36,15 @@ def run_cache_stage(recipe: Recipe, config: EncoderConfig) -> None:
     """Write the cache of a run into the stage's folder."""
     model = EncoderWithHeads(config)
     take_up_weights(model, recipe.sibling(recipe.starts_from))
-    model.to(getattr(torch, recipe.dtype)).eval()
+    model.to(training_device(), getattr(torch, recipe.dtype)).eval()
     run = RunFolder(recipe.folder)
-    align_real_clips(model.encoder, model.heads, recipe, 1)
+    if not recipe.alignment(1).exists():
+        align_real_clips(model.encoder, model.heads, recipe, 1)
     book = SampleBook(Path(recipe.data.folder), recipe.alignment(1))
     draws = _draws(recipe, book)
     longest = max(recipe.batch.buckets)
-    total = sum(min(longest, round(book.lengths[k][n] * 1.25) + 16) for k, n in draws)
+    lengths = book.lengths
+    total = sum(min(longest, round(lengths[k][n] * 1.25) + 16) for k, n in draws)
     writer = EncoderCacheWriter(recipe.folder, total // 2, config.d_model)
     for waiting in _full_batches(recipe, book, draws):
         _encode(model, waiting, writer)
@@ -53,8 +57,12 @@ def _draws(recipe: Recipe, book: SampleBook) -> list[tuple[str, int]]:
     rng = np.random.default_rng((recipe.seed, 5))
     longest = max(recipe.batch.buckets)
     draws: list[tuple[str, int]] = []
+    lengths = book.lengths
     for kind, count in recipe.cache.clips.items():
-        places = np.flatnonzero(book.lengths[kind] <= longest)
+        places = np.flatnonzero(lengths.get(kind, np.array([])) <= longest)
+        if not len(places):
+            message = f"[cache] clips names {kind}, of which there is no clip of at most {longest} mel frames"
+            raise InvalidInputError(message, reason="UNKNOWN_KIND")
         rounds = -(-count // len(places))
         order = np.concatenate([rng.permutation(places) for _ in range(rounds)])[:count]
         draws += [(kind, int(number)) for number in order]
@@ -94,9 +102,9 @@ def _encode(model: EncoderWithHeads, waiting: _Waiting, writer: EncoderCacheWrit
     batch = np.zeros((len(waiting.mels), waiting.mels[0].shape[1], longest), np.float32)
     for row, mel in enumerate(waiting.mels):
         batch[row, :, : len(mel)] = mel.T
-    lengths = torch.tensor([len(mel) for mel in waiting.mels])
-    dtype = model.encoder.conv1.weight.dtype
-    frames = model.encoder(torch.from_numpy(batch).to(dtype), lengths).float().numpy()
+    weight = model.encoder.conv1.weight
+    lengths = torch.tensor([len(mel) for mel in waiting.mels], device=weight.device)
+    frames = model.encoder(tensor_on(batch, weight.device).to(weight.dtype), lengths).float().cpu().numpy()
     for row, mel in enumerate(waiting.mels):
         count = len(mel) // 2
         phones = waiting.phones[row]

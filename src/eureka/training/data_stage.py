@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from eureka.errors import EurekaError
 from eureka.training.feature_pack import FeaturePack
 from eureka.training.instruments import build_instrument_pack
 from eureka.training.manifest import ManifestFolder
@@ -37,16 +38,26 @@ def run_data_stage(recipe: Recipe, recordings: Path) -> None:
         recordings: the audio pack with its manifest.
     """
     folder = Path(recipe.data.folder)
-    if not (folder / "train").exists():
-        build_real_pack(ManifestFolder(recordings, "train"), folder / "train")
-    if not (folder / "synthetic").exists():
-        make_pack(folder / "synthetic", recipe.data.synthetic_clips, recipe.num_threads, recipe.seed, recordings)
-    if not (folder / "instruments").exists():
-        build_instrument_pack(folder / "instruments")
+    # The two builders go on with what a killed run left, and leave a whole pack as it is.
+    build_real_pack(ManifestFolder(recordings, "train"), folder / "train")
+    build_instrument_pack(folder / "instruments")
+    synthetic, count = folder / "synthetic", recipe.data.synthetic_clips
+    if not is_whole_pack(synthetic, count):
+        make_pack(synthetic, count, recipe.num_threads, recipe.seed, recordings)
     target = tokenizer_folder(recipe)
     if not (target / "tokenizer.json").exists():
         train_tokenizer(tokenizer_texts(folder, recipe.seed), target, VOCABULARY_SIZE)
     RunFolder(recipe.folder).finish({"folder": str(folder)})
+
+
+def is_whole_pack(folder: Path, num_clips: int) -> bool:
+    """Whether a pack holds that many clips and all of their frames; a killed run may leave less."""
+    try:
+        pack = FeaturePack(folder)
+    except (EurekaError, OSError, ValueError):  # nothing there, half a header, half a line
+        return False
+    frames = sum(clip.num_frames for clip in pack.clips)
+    return len(pack) == num_clips and len(pack.mels) == frames
 
 
 def tokenizer_texts(folder: Path, seed: int) -> Iterator[str]:

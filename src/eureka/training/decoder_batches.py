@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from eureka.errors import InvalidInputError
+from eureka.model.config import EurekaConfig
 from eureka.text.prompts import AUDIO_TYPE
 from eureka.training.buckets import BucketSampler
 from eureka.training.encoder_cache import EncoderCache
@@ -26,6 +27,8 @@ from eureka.training.text_injection import glue
 
 STACK = 4
 """Encoder frames in one audio token."""
+
+INJECTED_KIND = "injected"
 
 _SHIFTED_SHARE = 0.4
 _NOISE = 0.15
@@ -65,15 +68,33 @@ def lay_out(rows: Sequence[TaskRow], length: int, pad_id: int) -> tuple[NDArray[
 
 
 class DecoderBatchMaker:
-    """Makes numbered decoder batches over a cache; kind `injected` glues texts that nobody spoke."""
+    """Makes numbered decoder batches over a cache; kind `injected` glues texts that nobody spoke.
 
-    def __init__(self, recipe: Recipe, cache_folder: Path, tokenizer_folder: Path) -> None:
+    Args:
+        recipe: mix, buckets and seed.
+        cache_folder: cached encoder outputs.
+        tokenizer_folder: holds tokenizer.json.
+        config: prompts of the model; the nano's when None.
+        texts: what `injected` says; drawn from the grammar when None and the mix asks for it.
+    """
+
+    def __init__(
+        self,
+        recipe: Recipe,
+        cache_folder: Path,
+        tokenizer_folder: Path,
+        config: EurekaConfig | None = None,
+        texts: InjectedTexts | None = None,
+    ) -> None:
         self._recipe = recipe
         self._cache = EncoderCache(cache_folder)
-        self._tasks = TaskWriter(tokenizer_folder)
-        self._texts = InjectedTexts(recipe.seed, self._cache.pieces(), self._cache.read_texts())
+        self._tasks = TaskWriter(tokenizer_folder, config)
         lengths = {k: self._estimate(numbers) for k, numbers in self._cache.kinds.items()}
-        lengths["injected"] = self._texts.num_tokens + _PROMPT_ROOM + self._texts.num_characters // 3
+        if texts is None and recipe.mix.get(INJECTED_KIND, 0) > 0:
+            texts = InjectedTexts(recipe.seed, self._cache.pieces(), self._cache.read_texts())
+        if texts is not None:
+            lengths[INJECTED_KIND] = texts.num_tokens + _PROMPT_ROOM + texts.num_characters // 3
+        self._texts = texts
         self._sampler = BucketSampler(lengths, recipe.mix, recipe.batch.buckets, recipe.batch.rows)
 
     def _estimate(self, numbers: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -98,7 +119,10 @@ class DecoderBatchMaker:
     def _fitting(
         self, kind: str, number: int, length: int, rng: np.random.Generator
     ) -> tuple[TaskRow, NDArray[np.float16]]:
-        """A row that fits: another task where the drawn one is too long, another text where gluing ran long."""
+        """A row that fits.
+
+        Another task where the drawn one is too long, another text where gluing ran long.
+        """
         for attempt in range(8):
             outputs, truth = self._draw(kind, number, rng)
             count = len(outputs) // STACK
@@ -106,12 +130,12 @@ class DecoderBatchMaker:
             row = write(truth, count, rng)
             if row.length <= length:
                 return row, outputs
-        if kind != "injected":
+        if kind != INJECTED_KIND or self._texts is None:
             raise InvalidInputError(f"clip {number} of {kind} does not fit {length} positions")
         return self._fitting(kind, int(self._texts.num_tokens.argmin()), length, rng)
 
     def _draw(self, kind: str, number: int, rng: np.random.Generator) -> tuple[NDArray[np.float16], Truth]:
-        if kind == "injected":
+        if kind == INJECTED_KIND and self._texts is not None:
             ranges, truth = self._texts.draw(number, rng)
             return glue(self._cache.frames, ranges), truth
         clip = int(self._cache.kinds[kind][number])

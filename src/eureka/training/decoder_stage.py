@@ -17,6 +17,7 @@ from eureka.training.decoder_batches import DecoderBatch, DecoderBatchMaker
 from eureka.training.heads import FrameHeads
 from eureka.training.loop import take_up_weights
 from eureka.training.losses import IGNORED, balance_loss, next_token_loss
+from eureka.training.process_group import tensor_on, training_device
 from eureka.training.recipe import Recipe
 
 FRESH_AUDIO_SCALE = 0.1
@@ -82,10 +83,11 @@ class DecoderTrainer:
     def __init__(self, recipe: Recipe, config: EurekaConfig, cache: Path, tokenizer: Path) -> None:
         self.recipe = recipe
         self._cache, self._tokenizer = cache, tokenizer
+        self._device = training_device()
         torch.manual_seed(recipe.seed)
         self._model = TrainedModel(config)
         take_up_weights(self._model, recipe.sibling(recipe.starts_from))
-        self._model.to(getattr(torch, recipe.dtype))
+        self._model.to(self._device, getattr(torch, recipe.dtype))
         self._model.audio_encoder.requires_grad_(False)
         self._model.heads.requires_grad_(False)
         self.module: nn.Module = self._model
@@ -96,16 +98,16 @@ class DecoderTrainer:
 
     def batches(self) -> Callable[[], BatchMaker]:
         """Batches over the cache."""
-        return partial(DecoderBatchMaker, self.recipe, self._cache, self._tokenizer)
+        return partial(DecoderBatchMaker, self.recipe, self._cache, self._tokenizer, self._model.config)
 
     def losses(self, batch: DecoderBatch) -> tuple[Tensor, dict[str, float]]:
         """Next token plus balance."""
         dtype = self._model.backbone.model.embed_tokens.weight.dtype
         parts = self._model.answer_losses(
-            torch.from_numpy(batch.input_ids),
-            torch.from_numpy(batch.is_audio),
-            torch.from_numpy(batch.targets),
-            torch.from_numpy(batch.frames).to(dtype),
+            tensor_on(batch.input_ids, self._device),
+            tensor_on(batch.is_audio, self._device),
+            tensor_on(batch.targets, self._device),
+            tensor_on(batch.frames, self._device).to(dtype),
         )
         return parts[0] + self.recipe.loss.balance * parts[1], answer_figures(parts)
 

@@ -22,6 +22,9 @@ _LAST_START = 500
 
 _SHIFTED_SHARE = 0.3
 
+_KINDS_OF_SOUND = ("sounds", "scenes", "quiet")
+"""Augmented as sounds: recorded noise under them would be an event that nobody wrote down."""
+
 
 @dataclass(frozen=True, slots=True)
 class EncoderBatch:
@@ -65,7 +68,7 @@ class SampleAugmenter:
 
     def augment(self, sample: Sample, longest: int, rng: np.random.Generator) -> Augmented:
         """Normalised mel (F, M), F at most `longest`: a draw that grew too long is drawn again."""
-        augmenter = self._speech if sample.truth.words != "" else self._sound
+        augmenter = self._sound if sample.truth.kind in _KINDS_OF_SOUND else self._speech
         for _ in range(8):
             augmented = augmenter.augment(sample.raw, rng)
             if len(augmented.mel) <= longest:
@@ -126,8 +129,16 @@ class EncoderRows:
         if heard is not None:
             events[: frames // 2] = frame_event_targets(heard, frames // 2)
             mask[: frames // 2] = known_event_classes(heard)
-        row = {"log_mel": log_mel, "num_frames": np.int64(frames), "position_offset": np.int64(position_offset)}
-        self._rows.append({**row, "phones": phones, "events": events, "event_mask": mask})
+        self._rows.append(
+            {
+                "log_mel": log_mel,
+                "num_frames": np.array(frames, np.int64),
+                "position_offset": np.array(position_offset, np.int64),
+                "phones": phones,
+                "events": events,
+                "event_mask": mask,
+            }
+        )
 
     def batch(self) -> EncoderBatch:
         """All rows as arrays."""

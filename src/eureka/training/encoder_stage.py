@@ -20,6 +20,7 @@ from eureka.training.batch_stream import BatchMaker
 from eureka.training.encoder_batches import EncoderBatch, EncoderBatchMaker
 from eureka.training.heads import FrameHeads
 from eureka.training.losses import IGNORED, frame_event_loss, frame_phone_loss
+from eureka.training.process_group import ProcessGroup, tensor_on, training_device
 from eureka.training.recipe import Recipe
 
 
@@ -40,10 +41,10 @@ class EncoderWithHeads(nn.Module):
 
     def forward(self, batch: EncoderBatch) -> tuple[Tensor, Tensor]:
         """Phone and event logits of a batch."""
-        dtype = self.encoder.conv1.weight.dtype
-        mels = torch.from_numpy(batch.log_mel).to(dtype)
-        num_frames = torch.from_numpy(batch.num_frames)
-        frames = self.encoder(mels, num_frames, torch.from_numpy(batch.position_offset))
+        weight = self.encoder.conv1.weight
+        mels = tensor_on(batch.log_mel, weight.device).to(weight.dtype)
+        num_frames = tensor_on(batch.num_frames, weight.device)
+        frames = self.encoder(mels, num_frames, tensor_on(batch.position_offset, weight.device))
         phones, events = self.heads(frames)
         return phones, events
 
@@ -59,10 +60,17 @@ def scale_stem(encoder: AudioEncoder, log_mel: Tensor) -> None:
 
 
 class EncoderTrainer:
-    """The trainer of the encoder stage."""
+    """The trainer of the encoder stage.
 
-    def __init__(self, recipe: Recipe, config: EncoderConfig) -> None:
-        self.recipe = recipe
+    Args:
+        recipe: data, losses and alignments.
+        config: shape of the encoder.
+        group: processes that train together; this one alone when None.
+    """
+
+    def __init__(self, recipe: Recipe, config: EncoderConfig, group: ProcessGroup | None = None) -> None:
+        self.recipe, self._group = recipe, group or ProcessGroup()
+        self._device = training_device()
         torch.manual_seed(recipe.seed)
         self.module: nn.Module = EncoderWithHeads(config)
         self._model.encoder.reset_parameters()
@@ -70,7 +78,7 @@ class EncoderTrainer:
         self.num_alignments = 0
         first = EncoderBatchMaker(recipe, 0).make(0)
         scale_stem(self._model.encoder, torch.from_numpy(first.log_mel).float())
-        self.module.to(getattr(torch, recipe.dtype))
+        self.module.to(self._device, getattr(torch, recipe.dtype))
 
     @property
     def _model(self) -> EncoderWithHeads:
@@ -88,11 +96,11 @@ class EncoderTrainer:
     def losses(self, batch: EncoderBatch) -> tuple[Tensor, dict[str, float]]:
         """Weighted sum of phone and event losses."""
         phones, events = self._model(batch)
-        labels = torch.from_numpy(batch.phones)
+        labels = tensor_on(batch.phones, self._device)
         weights = self.recipe.loss
         phone_loss = frame_phone_loss(phones, labels, weights.label_smoothing)
-        mask = torch.from_numpy(batch.event_mask)
-        event_loss = frame_event_loss(events, torch.from_numpy(batch.events), mask)
+        mask = tensor_on(batch.event_mask, self._device)
+        event_loss = frame_event_loss(events, tensor_on(batch.events, self._device), mask)
         figures = {"phone_loss": phone_loss.item(), "event_loss": event_loss.item()}
         known = labels != IGNORED
         if bool(known.any()):
@@ -105,7 +113,8 @@ class EncoderTrainer:
         due = sum(share >= at for at in self.recipe.align.at)
         if due <= self.num_alignments:
             return False
-        align_real_clips(self._model.encoder, self._model.heads, self.recipe, due)
+        encoder, heads = self._model.encoder, self._model.heads
+        self._group.first_does(lambda: align_real_clips(encoder, heads, self.recipe, due))
         self.num_alignments = due
         return True
 
@@ -116,4 +125,3 @@ class EncoderTrainer:
     def resume(self, state: dict[str, Any]) -> None:
         """Go on with the newest alignment."""
         self.num_alignments = int(state["num_alignments"])
-

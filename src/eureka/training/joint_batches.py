@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from eureka.model.config import EurekaConfig
 from eureka.training.buckets import BucketSampler
 from eureka.training.decoder_batches import lay_out
 from eureka.training.encoder_batches import EncoderBatch, EncoderRows, SampleAugmenter
@@ -42,13 +43,19 @@ class JointBatch:
 
 
 class JointBatchMaker:
-    """Makes numbered joint batches over the packs and the newest alignment."""
+    """Makes numbered joint batches over the packs and the newest alignment.
 
-    def __init__(self, recipe: Recipe, tokenizer_folder: Path) -> None:
+    Args:
+        recipe: packs, mix, buckets and seed.
+        tokenizer_folder: holds tokenizer.json.
+        config: prompts of the model; the nano's when None.
+    """
+
+    def __init__(self, recipe: Recipe, tokenizer_folder: Path, config: EurekaConfig | None = None) -> None:
         self._recipe = recipe
         alignment = recipe.sibling(recipe.reads_cache) / "alignment-1.jsonl"
         self._book = SampleBook(Path(recipe.data.folder), alignment)
-        self._tasks = TaskWriter(tokenizer_folder)
+        self._tasks = TaskWriter(tokenizer_folder, config)
         batch = recipe.batch
         self._sampler = BucketSampler(self._book.lengths, recipe.mix, batch.buckets, batch.rows)
         self._augmenter = SampleAugmenter(self._book)

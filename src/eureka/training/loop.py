@@ -6,23 +6,22 @@ torchrun each process takes every world_size-th batch and gradients are averaged
 
 from __future__ import annotations
 
-import os
 import time
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Protocol
 
 import torch
-import torch.distributed as dist
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from eureka.errors import InvalidInputError
+from eureka.errors import InvalidInputError, NotFoundError
 from eureka.training.batch_stream import BatchMaker, BatchStream
 from eureka.training.optimizer import MixedOptimizer
+from eureka.training.process_group import ProcessGroup
 from eureka.training.recipe import Recipe
-from eureka.training.run_state import RunFolder, WeightAverage
+from eureka.training.run_state import RunFolder, WeightAverage, save_whole
 from eureka.training.schedule import Progress
 
 WEIGHTS_NAME = "weights.safetensors"
@@ -55,12 +54,18 @@ class Trainer(Protocol):
 
 
 class TrainingLoop:
-    """Runs one stage to its end, from wherever its folder says."""
+    """Runs one stage to its end, from wherever its folder says.
 
-    def __init__(self, recipe: Recipe, trainer: Trainer) -> None:
+    Args:
+        recipe: length, rates and folders of the stage.
+        trainer: model, batches and losses of the stage.
+        group: processes that train together; those of torchrun when None.
+    """
+
+    def __init__(self, recipe: Recipe, trainer: Trainer, group: ProcessGroup | None = None) -> None:
         self.recipe, self.trainer = recipe, trainer
+        self.group = group or ProcessGroup.join()
         self.run = RunFolder(recipe.folder)
-        self.rank, self.world = _join_group()
         named = [(n, p, trainer.rate_of(n)) for n, p in trainer.module.named_parameters() if p.requires_grad]
         self.optimizer = MixedOptimizer(named, recipe.optimizer)
         self.progress = Progress(recipe.schedule)
@@ -77,14 +82,14 @@ class TrainingLoop:
         """Run to the end and write the weights."""
         while not self.progress.is_done:
             self._train_until_batches_change()
-        self._write_weights()
-        self.run.finish({"steps": self.progress.step, "seconds": round(self.progress.elapsed_seconds, 1)})
+        self.group.first_does(self._finish)
 
     def _train_until_batches_change(self) -> None:
         self.trainer.before_step(self.progress.share)
-        start = self.progress.step * self.recipe.batch.accumulate * self.world + self.rank
+        world = self.group.world
+        start = self.progress.step * self.recipe.batch.accumulate * world + self.group.rank
         workers = self.recipe.data.num_workers
-        with BatchStream(self.trainer.batches(), start, workers, stride=self.world) as stream:
+        with BatchStream(self.trainer.batches(), start, workers, stride=world) as stream:
             batches = iter(stream)
             while not self.progress.is_done:
                 self._update(batches)
@@ -92,25 +97,26 @@ class TrainingLoop:
                     self._save()
                     return
 
-    def _update(self, batches: Any) -> None:
+    def _update(self, batches: Iterator[Any]) -> None:
         self.optimizer.zero_grad()
         for _ in range(self.recipe.batch.accumulate):
             loss, figures = self.trainer.losses(next(batches))
-            (loss / self.recipe.batch.accumulate).backward()  # type: ignore[no-untyped-call]
+            (loss / self.recipe.batch.accumulate).backward()
             for name, value in figures.items():
                 self._sums[name] += value
                 self._sums["count " + name] += 1
-        if self.world > 1:
-            _average_gradients(self.trainer.module, self.world)
+        self.group.average_gradients(self.trainer.module)
         self._sums["gradient_norm"] += self.optimizer.step(self.progress.rate)
         self._sums["count gradient_norm"] += 1
         if self.average is not None:
             self.average.update(self.optimizer.masters())
         self.progress.tick()
+        # A stage bound by time must end, and align, at the same step everywhere.
+        self.progress.elapsed_seconds = self.group.value_of_first(self.progress.elapsed_seconds)
         self._report()
 
     def _report(self) -> None:
-        if self.progress.step % _LOG_EVERY == 0 and self.rank == 0:
+        if self.progress.step % _LOG_EVERY == 0 and self.group.is_first:
             names = [n for n in self._sums if not n.startswith("count ")]
             figures = {n: self._sums[n] / self._sums["count " + n] for n in names}
             figures |= {"rate": self.progress.rate, "minutes": self.progress.elapsed_seconds / 60}
@@ -120,45 +126,40 @@ class TrainingLoop:
             self._save()
 
     def _save(self) -> None:
-        if self.rank == 0:
+        if self.group.is_first:
             if self.average is not None:
                 self.average.save(self.run.folder, self.progress.step)
             self.run.save(self.optimizer, self.progress, {"trainer": self.trainer.state()})
         self._saved_at = time.monotonic()
 
+    def _finish(self) -> None:
+        self._save()
+        self._write_weights()
+        self.run.finish({"steps": self.progress.step, "seconds": round(self.progress.elapsed_seconds, 1)})
+
     @torch.no_grad()
     def _write_weights(self) -> None:
-        if self.rank:
-            return
-        self._save()
         values = self.optimizer.masters() | (self.average.values if self.average is not None else {})
         tensors = {n: t.detach().float().contiguous() for n, t in self.trainer.module.state_dict().items()}
         tensors |= {n: t.contiguous() for n, t in values.items()}
-        save_file(tensors, self.run.folder / WEIGHTS_NAME)
+        save_whole(tensors, self.run.folder / WEIGHTS_NAME)
 
 
-def take_up_weights(module: nn.Module, folder: Path) -> None:
+def take_up_weights(module: nn.Module, folder: Path) -> list[str]:
     """Take up the weights of a finished stage where the names agree; other parameters stay fresh.
 
+    Returns:
+        Names that the stage did not write.
+
     Raises:
-        InvalidInputError: the stage wrote a tensor that this module has no place for.
+        NotFoundError: the stage has not run.
+        InvalidInputError: it wrote a tensor that this module has no place for.
     """
-    tensors = load_file(folder / WEIGHTS_NAME)
-    unknown = module.load_state_dict(tensors, strict=False).unexpected_keys
-    if unknown:
-        raise InvalidInputError(f"{folder} holds weights with no place: {unknown[:3]}", reason="WEIGHTS_MISMATCH")
-
-
-def _join_group() -> tuple[int, int]:
-    """Rank and size of the torchrun group; (0, 1) outside of one."""
-    world = int(os.environ.get("WORLD_SIZE", "1"))
-    if world > 1 and not dist.is_initialized():
-        dist.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
-    return int(os.environ.get("RANK", "0")), world
-
-
-def _average_gradients(module: nn.Module, world: int) -> None:
-    for parameter in module.parameters():
-        if parameter.grad is not None:
-            dist.all_reduce(parameter.grad)
-            parameter.grad.div_(world)
+    path = folder / WEIGHTS_NAME
+    if not path.is_file():
+        raise NotFoundError(f"no {path}: run the stage {folder.name} first")
+    fit = module.load_state_dict(load_file(path), strict=False)
+    if fit.unexpected_keys:
+        message = f"{folder} holds weights with no place: {fit.unexpected_keys[:3]}"
+        raise InvalidInputError(message, reason="WEIGHTS_MISMATCH")
+    return list(fit.missing_keys)

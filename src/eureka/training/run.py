@@ -7,7 +7,10 @@ from pathlib import Path
 
 import torch
 
+from eureka.model.config import EurekaConfig
+from eureka.training.process_group import ProcessGroup
 from eureka.training.recipe import Recipe, read_recipe
+from eureka.training.run_state import RunFolder
 from eureka.training.stages import run_stage
 
 DEFAULT_RECORDINGS = Path("../shared/data")
@@ -28,11 +31,18 @@ def main(paths: Sequence[Path | str], recordings: Path = DEFAULT_RECORDINGS) -> 
         run(recipe, recordings)
 
 
-def run(recipe: Recipe, recordings: Path) -> None:
-    """Run one stage unless it is finished."""
-    if (recipe.folder / "finished.json").exists():
-        print(f"{recipe.name}: finished before, in {recipe.folder}", flush=True)
+def run(recipe: Recipe, recordings: Path, config: EurekaConfig | None = None) -> None:
+    """Run one stage unless it is finished; the model is the nano when `config` is None."""
+    group = ProcessGroup.join()
+    # One process decides for all: it may finish the stage before another one looks.
+    if group.value_of_first(float(RunFolder(recipe.folder).is_finished)):
+        _say(group, f"{recipe.name}: finished before, in {recipe.folder}")
         return
     torch.set_num_threads(recipe.num_threads)
-    print(f"{recipe.name}: starting", flush=True)
-    run_stage(recipe, recordings)
+    _say(group, f"{recipe.name}: starting")
+    run_stage(recipe, recordings, config, group)
+
+
+def _say(group: ProcessGroup, line: str) -> None:
+    if group.is_first:
+        print(line, flush=True)

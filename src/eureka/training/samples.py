@@ -1,7 +1,8 @@
 """Every clip and scene that training draws from, with what is known about it.
 
-Kinds are the names that recipes mix: `synthetic`, the recorded data sets by their manifest name, `sounds`
-(all labelled clips), `scenes` (composed at the draw) and `quiet` (silence, noise). Only the train split is ever opened here.
+Kinds are the names that recipes mix: `synthetic_speech`, the recorded data sets by their manifest name,
+`sounds` (all labelled clips), `scenes` (composed at the draw) and `quiet` (silence, noise). Only the train
+split is ever opened here.
 """
 
 from __future__ import annotations

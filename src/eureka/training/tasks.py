@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from eureka.model.config import EurekaConfig
 from eureka.text.prompts import Prompt, PromptBuilder
 from eureka.text.tokenizer import Tokenizer
 from eureka.training.events import caption_text
@@ -44,12 +45,18 @@ class TaskRow:
 
 
 class TaskWriter:
-    """Writes task rows with a checkpoint folder's tokenizer and the nano's prompts."""
+    """Writes task rows.
 
-    def __init__(self, tokenizer_folder: Path) -> None:
+    Args:
+        tokenizer_folder: checkpoint folder or other folder with tokenizer.json.
+        config: prompts and languages; those of the nano when None.
+    """
+
+    def __init__(self, tokenizer_folder: Path, config: EurekaConfig | None = None) -> None:
+        config = config or nano_config()
         self._tokenizer = Tokenizer.from_folder(tokenizer_folder)
-        self._prompts = PromptBuilder(self._tokenizer, nano_config())
-        self._languages = list(nano_config().languages)
+        self._prompts = PromptBuilder(self._tokenizer, config)
+        self._languages = list(config.languages)
         self.pad_id = self._tokenizer.special_id("<|endoftext|>")
         self._writers: dict[str, Callable[[Truth, int, np.random.Generator], TaskRow]] = {
             "transcribe": self._transcribe,
@@ -84,7 +91,7 @@ class TaskWriter:
         return TaskRow(prompt, [*self._tokenizer.encode(answer), self._tokenizer.end_id])
 
     def _transcribe(self, truth: Truth, count: int, rng: np.random.Generator) -> TaskRow:
-        language = self._languages[0] if rng.random() < _HINTED_SHARE else None
+        language = self._languages[0] if rng.random() < _HINTED_SHARE and self._languages else None
         return self._row(self._prompts.transcribe(count, language), truth.words or "")
 
     def _caption(self, truth: Truth, count: int, rng: np.random.Generator) -> TaskRow:

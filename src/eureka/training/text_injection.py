@@ -47,7 +47,9 @@ class PhonePieces:
     def __len__(self) -> int:
         return len(self.phone)
 
-    def choose(self, words: Sequence[Sequence[int]], rng: np.random.Generator) -> list[tuple[int, int]] | None:
+    def choose(
+        self, words: Sequence[Sequence[int]], rng: np.random.Generator
+    ) -> list[tuple[int, int]] | None:
         """Frame ranges (first, end) that say the words; None where a phone was never heard."""
         wanted = self._with_pauses(words, rng)
         ranges: list[tuple[int, int]] = []
@@ -76,7 +78,7 @@ class PhonePieces:
             return before + 1
         keys = ((left, phone, right), (left, phone, -1), (-1, phone, right), (-1, phone, -1))
         for table, key in zip(self._tables, keys, strict=True):
-            pieces = table.get(int(_key(*map(np.int64, key))))
+            pieces = table.get(_key_of(*key))
             if pieces is not None:
                 return int(pieces[rng.integers(len(pieces))])
         return -1
@@ -89,7 +91,9 @@ class PhonePieces:
         return start, end
 
 
-def glue(frames: NDArray[np.float16], ranges: Sequence[tuple[int, int]], stack: int = 4) -> NDArray[np.float16]:
+def glue(
+    frames: NDArray[np.float16], ranges: Sequence[tuple[int, int]], stack: int = 4
+) -> NDArray[np.float16]:
     """Concatenate ranges of cached outputs; the last frame is repeated up to a whole stack."""
     joined = np.concatenate([frames[start:end] for start, end in ranges])
     missing = -len(joined) % stack
@@ -97,6 +101,11 @@ def glue(frames: NDArray[np.float16], ranges: Sequence[tuple[int, int]], stack: 
 
 
 def _key(left: NDArray[np.int64], phone: NDArray[np.int64], right: NDArray[np.int64]) -> NDArray[np.int64]:
+    """One number for each context; -1 on a side stands for any phone."""
+    return ((left + 1) * 64 + phone) * 64 + right + 1
+
+
+def _key_of(left: int, phone: int, right: int) -> int:
     return ((left + 1) * 64 + phone) * 64 + right + 1
 
 
