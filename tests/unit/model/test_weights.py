@@ -136,7 +136,7 @@ def test_missing_adapter_is_refused(tmp_path):
 
 def test_config_that_disagrees_with_the_adapter_is_refused(tmp_path):
     write_checkpoint(tmp_path, tiny_model(), told={"num_experts": 8})
-    with pytest.raises(InvalidCheckpointError, match="num_experts: config says 8, .* say 4"):
+    with pytest.raises(InvalidCheckpointError, match=r"num_experts: config says 8, .* say 4"):
         load_checkpoint(tmp_path)
 
 
