@@ -1,12 +1,12 @@
 import numpy as np
 import pytest
-from tests.helpers.small_pack import write_small_pack
-from tests.helpers.speech_engines import espeak_or_skip
 
 from eureka.evaluation.demo_sample import DEMO_SOUNDS, MAX_SECONDS, make_demo_sample
 from eureka.training.speech_synthesis import DEMO_VOICES
 from eureka.training.text_generator import is_held_out
 from eureka.types import SAMPLE_RATE_HZ
+from tests.helpers.small_pack import write_small_pack
+from tests.helpers.speech_engines import espeak_or_skip
 
 
 def check_layout(sample):

@@ -1,11 +1,11 @@
 import numpy as np
 import pytest
-from tests.helpers.tiny_checkpoint import write_tiny_checkpoint
 
 from eureka.errors import InvalidCheckpointError, InvalidInputError
 from eureka.evaluation.hearing import Ear, Question
 from eureka.evaluation.hearing_pool import HearingPool
 from eureka.types import SAMPLE_RATE_HZ, Task
+from tests.helpers.tiny_checkpoint import write_tiny_checkpoint
 
 LABELS = ("rain", "dog bark", "man speaking")
 QUESTIONS = (

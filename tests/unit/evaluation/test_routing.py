@@ -1,8 +1,6 @@
 import numpy as np
 import pytest
 import torch
-from tests.helpers.small_pack import write_small_pack
-from tests.helpers.tiny_checkpoint import write_tiny_checkpoint
 
 from eureka.engine.backend import Prefill
 from eureka.engine.embedder import ReferenceEmbedder
@@ -11,6 +9,8 @@ from eureka.engine.scoring import log_softmax
 from eureka.evaluation import routing
 from eureka.evaluation.hearing import Ear, Heard
 from eureka.evaluation.suite import SetSizes, Suite
+from tests.helpers.small_pack import write_small_pack
+from tests.helpers.tiny_checkpoint import write_tiny_checkpoint
 
 
 @pytest.fixture(scope="module")

@@ -2,13 +2,13 @@ import argparse
 import json
 
 import pytest
-from tests.helpers.small_pack import write_small_pack
-from tests.helpers.tiny_checkpoint import write_tiny_checkpoint
 
 from eureka.errors import InvalidInputError, NotFoundError
 from eureka.evaluation import run
 from eureka.evaluation.arguments import add_arguments
 from eureka.evaluation.report import read_report
+from tests.helpers.small_pack import write_small_pack
+from tests.helpers.tiny_checkpoint import write_tiny_checkpoint
 
 
 @pytest.fixture(scope="module")

@@ -1,11 +1,11 @@
 import numpy as np
 import pytest
-from tests.helpers.small_pack import write_small_pack
 
 from eureka.errors import NotFoundError
 from eureka.evaluation import sets
 from eureka.evaluation.sets import EvaluationClip
 from eureka.types import SAMPLE_RATE_HZ
+from tests.helpers.small_pack import write_small_pack
 
 
 def clip_of(number: int, seconds: float, speaker: str = "ann") -> EvaluationClip:

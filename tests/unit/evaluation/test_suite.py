@@ -4,8 +4,6 @@ import math
 
 import numpy as np
 import pytest
-from tests.helpers.small_pack import write_small_pack
-from tests.helpers.speech_engines import espeak_or_skip, skip_without_flite
 
 from eureka.evaluation import goals, sets, suite
 from eureka.evaluation.arguments import PARTS
@@ -16,6 +14,8 @@ from eureka.training.manifest import read_manifest
 from eureka.training.questions import order_answer
 from eureka.training.sound_labels import speaking_phrase
 from eureka.types import Segment, SegmentSource, Task
+from tests.helpers.small_pack import write_small_pack
+from tests.helpers.speech_engines import espeak_or_skip, skip_without_flite
 
 SIZES = SetSizes(
     digit_strings=3, synthetic=2, scenes=4, joined=2, quiet=5, foreign=9, speakers=6, demo_seeds=2
