@@ -15,7 +15,10 @@ MAX_GROWTH_BYTES = 30 << 20
 TOKEN_SECONDS = 0.08
 SAMPLE_RATE_HZ = 16_000
 
-pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="peak memory is read the Linux way")
+pytestmark = [
+    pytest.mark.skipif(sys.platform != "linux", reason="peak memory is read the Linux way"),
+    pytest.mark.timeout(600),  # 15 s of one core; far more beside other work
+]
 
 
 @pytest.fixture(scope="module")

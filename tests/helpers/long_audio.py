@@ -61,7 +61,11 @@ def run_measured(arguments: Sequence[object]) -> Finished:
         command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     ) as process:
         assert process.stdout is not None and process.stderr is not None
-        out, err = process.stdout.read(), process.stderr.read()
+        try:
+            out, err = process.stdout.read(), process.stderr.read()
+        except BaseException:
+            process.kill()
+            raise
         _, status, usage = os.wait4(process.pid, 0)
         process.returncode = os.waitstatus_to_exitcode(status)
     assert process.returncode == 0, err

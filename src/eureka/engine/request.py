@@ -161,12 +161,13 @@ def check_sampling(params: SamplingParams) -> None:
     Raises:
         InvalidInputError: naming the field, its value and its range.
     """
+    penalty = params.repetition_penalty
     rules = (
         ("max_new_tokens", params.max_new_tokens >= 1, "at least 1"),
         ("temperature", 0 <= params.temperature < math.inf, "at least 0 (0 is greedy)"),
         ("top_k", params.top_k >= 0, "at least 0 (0 switches it off)"),
         ("top_p", 0 < params.top_p <= 1, "in (0, 1] (1 switches it off)"),
-        ("repetition_penalty", params.repetition_penalty is None or 0 < params.repetition_penalty < math.inf, "above 0 (1 switches it off)"),
+        ("repetition_penalty", penalty is None or 0 < penalty < math.inf, "above 0 (1 switches it off)"),
         ("seed", params.seed >= 0, "at least 0"),
     )
     for name, holds, wanted in rules:
