@@ -21,8 +21,11 @@ from eureka.training.synthetic_pack import make_pack
 from eureka.training.text_generator import TextGenerator
 from eureka.training.tokenizer_recipe import train_tokenizer
 
-_NUM_GENERATED = 20_000
-_NUM_ASKED = 6_000
+NUM_GENERATED = 20_000
+"""Generated texts that the tokenizer sees."""
+
+NUM_ASKED = 6_000
+"""Samples of which it sees what is asked and answered."""
 
 
 def tokenizer_folder(recipe: Recipe) -> Path:
@@ -60,18 +63,20 @@ def is_whole_pack(folder: Path, num_clips: int) -> bool:
     return len(pack) == num_clips and len(pack.mels) == frames
 
 
-def tokenizer_texts(folder: Path, seed: int) -> Iterator[str]:
+def tokenizer_texts(
+    folder: Path, seed: int, num_generated: int = NUM_GENERATED, num_asked: int = NUM_ASKED
+) -> Iterator[str]:
     """Texts in the proportions of training: transcripts, generated texts, questions and answers."""
     pack = FeaturePack(folder / "train")
     read = [clip.text for clip in pack.clips if clip.text]
     rng = np.random.default_rng((seed, 9))
     generator = TextGenerator(list(dict.fromkeys(read)))
     yield from read
-    for _ in range(_NUM_GENERATED):
+    for _ in range(num_generated):
         yield generator.draw(rng)[0]
     book = SampleBook(folder)
     kinds = [kind for kind in ("sounds", "scenes", "coffee_orders", "speechocean762") if kind in book.lengths]
-    for _ in range(_NUM_ASKED):
+    for _ in range(num_asked):
         kind = kinds[int(rng.integers(len(kinds)))]
         truth = book.get(kind, int(rng.integers(len(book.lengths[kind]))), rng).truth
         yield " ".join(event.phrase for event in truth.events or ())

@@ -111,6 +111,9 @@ class SampleBook:
         folder: holds the packs of PACKS, those that were made.
         alignment: JSON lines {"id", "phones"} of aligned real clips; clips without one have no phones.
         needs_phones: leave out speech clips without phones.
+
+    Raises:
+        InvalidInputError: a clip is not of the train split, or no clip is labelled.
     """
 
     def __init__(self, folder: Path, alignment: Path | None = None, needs_phones: bool = False) -> None:
@@ -120,8 +123,6 @@ class SampleBook:
             if (folder / name).exists():
                 self._take_in(FeaturePack(folder / name), needs_phones)
         self._kinds["sounds"] = [p for kind in SOUND_KINDS for p in self._kinds.get(kind, []) if p.clip.label]
-        self._num_mel_bins = self._kinds["sounds"][0].pack.mels.shape[1]
-        self._noise = NoiseBank([], self._num_mel_bins)
         rng = np.random.default_rng(NUM_SCENES)
         self._scene_frames = (rng.uniform(*SCENE_SECONDS, NUM_SCENES) * 12.5).astype(np.int64) * 8
         speech = [p for places in self._kinds.values() for p in places if p.is_speech]
@@ -129,6 +130,8 @@ class SampleBook:
             [ClipPlace(p.pack, p.index) for p in self._kinds["sounds"]],
             [ClipPlace(p.pack, p.index, self._phones_of(p.clip)) for p in speech],
         )
+        self._num_mel_bins = self._kinds["sounds"][0].pack.mels.shape[1]
+        self._noise = NoiseBank([], self._num_mel_bins)
 
     def _take_in(self, pack: FeaturePack, needs_phones: bool) -> None:
         for index, clip in enumerate(pack.clips):

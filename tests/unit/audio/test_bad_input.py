@@ -8,12 +8,12 @@ from collections.abc import Iterator
 import av
 import numpy as np
 import pytest
-from tests.unit.audio.audio_files import encode, silent_opus, tone, wav
 
 from eureka.audio.decode import AudioInfo, DecodeLimits
 from eureka.audio.decode_pool import DecodePool
 from eureka.audio.plan import is_silent
 from eureka.errors import AudioTooLongError, EurekaError, InvalidAudioError
+from tests.unit.audio.audio_files import encode, silent_opus, tone, wav
 
 GOOD = wav(tone(0.3))
 

@@ -2,11 +2,11 @@ import io
 
 import numpy as np
 import pytest
-from tests.unit.audio.audio_files import FORMATS, encode, silent_opus, tone, wav
 
 from eureka.audio.decode import AudioReader, DecodeLimits, decode_all, open_audio
 from eureka.audio.resample import resample
 from eureka.errors import AudioTooLongError, InvalidAudioError
+from tests.unit.audio.audio_files import FORMATS, encode, silent_opus, tone, wav
 
 LOSSLESS_STEP = 1 / 32_768
 

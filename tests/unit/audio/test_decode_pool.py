@@ -12,11 +12,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tests.unit.audio.audio_files import encode, silent_opus, tone, wav
 
 from eureka.audio.decode import DecodeLimits, decode_all
 from eureka.audio.decode_pool import DecodePool, PooledReader
 from eureka.errors import AudioTooLongError, InvalidAudioError, QueueFullError, StageUnavailableError
+from tests.unit.audio.audio_files import encode, silent_opus, tone, wav
 
 GOOD = wav(tone(0.3))
 

@@ -1,10 +1,10 @@
 import numpy as np
 import pytest
-from tests.unit.audio.step_by_step import windows_step_by_step
 
 from eureka.audio.encoder_input import build_encoder_windows, count_audio_tokens
 from eureka.audio.log_mel import log_mel
 from eureka.errors import InvalidAudioError
+from tests.unit.audio.step_by_step import windows_step_by_step
 
 TOLERANCE = 2e-5  # float32 against float64 after log10, on bands near the floor
 

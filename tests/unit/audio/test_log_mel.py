@@ -1,6 +1,5 @@
 import numpy as np
 import pytest
-from tests.unit.audio.step_by_step import slow_filters, slow_log_mel
 
 from eureka.audio.log_mel import (
     log_mel,
@@ -11,6 +10,7 @@ from eureka.audio.log_mel import (
     raw_log_mel,
 )
 from eureka.errors import InvalidAudioError
+from tests.unit.audio.step_by_step import slow_filters, slow_log_mel
 
 
 def two_tones() -> np.ndarray:

@@ -2,10 +2,10 @@ import io
 import os
 
 import pytest
-from tests.unit.audio.audio_files import encode, tone, wav
 
 from eureka.audio.source import declared_wav_seconds, is_playlist, mp3_states_length, open_source
 from eureka.errors import AudioTooLongError, InvalidAudioError, InvalidInputError, NotFoundError
+from tests.unit.audio.audio_files import encode, tone, wav
 
 LIMIT = 1 << 30
 

@@ -6,14 +6,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import pytest
-from tests.helpers.tokenizers import small_nano_tokenizer
-from tests.helpers.tone_model import Fault, ToneDecoder, ToneEmbedder
 
 from eureka.model.config import EurekaConfig
 from eureka.pipeline.listener import Listener
 from eureka.pipeline.options import ListenerSettings
 from eureka.text.prompts import PromptBuilder
 from eureka.text.tokenizer import Tokenizer
+from tests.helpers.tokenizers import small_nano_tokenizer
+from tests.helpers.tone_model import Fault, ToneDecoder, ToneEmbedder
 
 CONFIG = EurekaConfig(
     prompts={"transcribe_system": "<|transcribe|>", "caption": "<|caption|>", "classify": "<|classify|>"},

@@ -7,9 +7,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tests.helpers.tiny_model import tiny_model
-from tests.helpers.tokenizers import small_nano_tokenizer
-from tests.helpers.tone_model import WORDS, blocks_of, say
 
 from eureka.engine.embedder import ReferenceEmbedder
 from eureka.engine.engine import Engine
@@ -20,6 +17,9 @@ from eureka.pipeline.listener import Listener
 from eureka.pipeline.options import ListenerSettings, ListenOptions, RetryPolicy
 from eureka.text.prompts import PromptBuilder
 from eureka.types import SAMPLE_RATE_HZ, Ending, SamplingParams, Task
+from tests.helpers.tiny_model import tiny_model
+from tests.helpers.tokenizers import small_nano_tokenizer
+from tests.helpers.tone_model import WORDS, blocks_of, say
 
 OPTIONS = ListenOptions(sampling=SamplingParams(max_new_tokens=12))
 

@@ -2,12 +2,12 @@ from collections.abc import Iterator
 
 import numpy as np
 import pytest
-from tests.helpers.tone_model import blocks_of, say
-from tests.unit.pipeline.conftest import MakeEars
 
 from eureka.errors import AudioTooLongError, InvalidAudioError, InvalidInputError
 from eureka.pipeline.options import ListenerSettings, ListenOptions
 from eureka.types import Ending, Pcm, Task
+from tests.helpers.tone_model import blocks_of, say
+from tests.unit.pipeline.conftest import MakeEars
 
 
 def test_ask_all_items_are_spliced_into_one_prompt(make_ears: MakeEars) -> None:

@@ -1,13 +1,13 @@
 import numpy as np
 import pytest
-from tests.helpers.tone_model import WORDS, blocks_of, say
-from tests.unit.pipeline.conftest import Ears, MakeEars
 
 from eureka.engine.request import Request
 from eureka.errors import CancelledError, EurekaError
 from eureka.pipeline.options import ListenerSettings, ListenOptions, RetryPolicy
 from eureka.pipeline.results import raise_unless_answered
 from eureka.types import Ending, SamplingParams, Task
+from tests.helpers.tone_model import WORDS, blocks_of, say
+from tests.unit.pipeline.conftest import Ears, MakeEars
 
 SPOKEN = ["bravo", "charlie", "delta", "echo", "foxtrot", "golf", "hotel", "india"]
 

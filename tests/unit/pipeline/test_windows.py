@@ -3,12 +3,12 @@ from collections.abc import Iterator
 
 import numpy as np
 import pytest
-from tests.helpers.tone_model import WORDS, blocks_of, say
-from tests.unit.pipeline.conftest import MakeEars
 
 from eureka.errors import InvalidAudioError, InvalidInputError
 from eureka.pipeline.options import ListenerSettings, ListenOptions
 from eureka.types import SAMPLE_RATE_HZ, CoverageRow, Ending, Pcm, SegmentSource, Task
+from tests.helpers.tone_model import WORDS, blocks_of, say
+from tests.unit.pipeline.conftest import MakeEars
 
 
 def random_words(count: int) -> list[str]:

@@ -2,18 +2,18 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tests.helpers.tokenizers import (
-    QWEN_SPECIAL_IDS,
-    qwen_like_definition,
-    qwen_like_tokenizer,
-    small_nano_tokenizer,
-)
 
 from eureka.errors import InvalidCheckpointError, InvalidInputError
 from eureka.model.config import EurekaConfig
 from eureka.text.prompts import Prompt, PromptBuilder
 from eureka.text.tokenizer import Tokenizer
 from eureka.types import AudioPart, TextPart, Turn
+from tests.helpers.tokenizers import (
+    QWEN_SPECIAL_IDS,
+    qwen_like_definition,
+    qwen_like_tokenizer,
+    small_nano_tokenizer,
+)
 
 ASR_SYSTEM = "You are an advanced ASR (Automatic Speech Recognition) AI assistant."
 CAPTION = "Please provide a comprehensive description of the input audio, covering all details."

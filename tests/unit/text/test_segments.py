@@ -1,12 +1,12 @@
 import random
 
 import pytest
-from tests.helpers.tokenizers import qwen_like_tokenizer, small_nano_tokenizer
 
 from eureka.text.detokenizer import IncrementalDetokenizer
 from eureka.text.segments import parse_segments
 from eureka.text.tokenizer import Tokenizer
 from eureka.types import Segment, SegmentSource, Span
+from tests.helpers.tokenizers import qwen_like_tokenizer, small_nano_tokenizer
 
 WINDOW = Span(160_000, 240_000)  # 10 s to 15 s
 

@@ -3,11 +3,11 @@ import random
 from pathlib import Path
 
 import pytest
-from tests.helpers.tokenizers import qwen_like_definition, qwen_like_tokenizer, small_nano_tokenizer
 
 from eureka.errors import InvalidCheckpointError, InvalidInputError
 from eureka.text.tokenizer import Tokenizer
 from eureka.training.tokenizer_recipe import MARKERS, TASK_WORDS, time_tokens, train_tokenizer
+from tests.helpers.tokenizers import qwen_like_definition, qwen_like_tokenizer, small_nano_tokenizer
 
 
 @pytest.fixture(scope="module")

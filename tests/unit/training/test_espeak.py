@@ -1,9 +1,9 @@
 import pytest
-from tests.helpers.speech_engines import espeak_or_skip
 
 from eureka.errors import NotFoundError
 from eureka.training.espeak import Espeak
 from eureka.training.word_lists import word_lists
+from tests.helpers.speech_engines import espeak_or_skip
 
 
 @pytest.fixture(scope="module")

@@ -1,13 +1,13 @@
 from pathlib import Path
 
 import pytest
-from tests.helpers.speech_engines import espeak_or_skip
 
 from eureka.errors import NotFoundError
 from eureka.training.espeak import Espeak
 from eureka.training.lexicon import Lexicon
 from eureka.training.phones import PHONES
 from eureka.training.text_generator import WAKE_WORDS
+from tests.helpers.speech_engines import espeak_or_skip
 
 
 @pytest.fixture(scope="module")

@@ -1,10 +1,10 @@
 import pytest
-from tests.helpers.speech_engines import espeak_or_skip
 
 from eureka.training.espeak import Espeak
 from eureka.training.phones import PHONE_IDS, PHONES, SILENCE, phones_of_espeak, phones_of_flite
 from eureka.training.speech_synthesis import ESPEAK_ACCENTS
 from eureka.training.word_lists import word_lists
+from tests.helpers.speech_engines import espeak_or_skip
 
 
 @pytest.fixture(scope="module")

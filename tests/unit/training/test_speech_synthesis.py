@@ -1,6 +1,5 @@
 import numpy as np
 import pytest
-from tests.helpers.speech_engines import espeak_or_skip, skip_without_flite
 
 from eureka.errors import NotFoundError
 from eureka.training.phones import PHONES
@@ -16,6 +15,7 @@ from eureka.training.speech_synthesis import (
     random_train_voice,
     trim_and_level,
 )
+from tests.helpers.speech_engines import espeak_or_skip, skip_without_flite
 
 
 @pytest.fixture(scope="module")

@@ -1,7 +1,6 @@
 from pathlib import Path
 
 import pytest
-from tests.helpers.speech_engines import espeak_or_skip, skip_without_flite
 
 from eureka.training.feature_pack import CLIPS_NAME, MELS_NAME, FeaturePack
 from eureka.training.speech_synthesis import TEST_ESPEAK_VARIANTS, TEST_FLITE_VOICES
@@ -13,6 +12,7 @@ from eureka.training.synthetic_pack import (
     synthetic_test_speech,
 )
 from eureka.training.text_generator import is_held_out
+from tests.helpers.speech_engines import espeak_or_skip, skip_without_flite
 
 
 @pytest.fixture(autouse=True)
