@@ -1,8 +1,8 @@
 """Every clip and scene that training draws from, with what is known about it.
 
 Kinds are the names that recipes mix: `synthetic_speech`, the recorded data sets by their manifest name,
-`sounds` (all labelled clips), `scenes` (composed at the draw) and `quiet` (silence, noise). Only the train
-split is ever opened here.
+`sounds` (all labelled clips), `scenes` and `digit_strings` (composed at the draw) and `quiet` (silence,
+noise). Only the train split is ever opened here.
 """
 
 from __future__ import annotations
@@ -30,9 +30,14 @@ SCENE_SECONDS = (2.0, 10.0)
 SOUND_KINDS = ("esc10", "ambience", "music_cc0", "music_cc", "instruments")
 """Kinds with labels."""
 
+DIGIT_KIND = "fsdd"
+"""Single digits with speakers: strings of them are the kind `digit_strings`."""
+
 BACKGROUND_KINDS = ("ambience",)
 PACKS = ("synthetic", "train", "instruments")
 _SILENCE_SHARE = 0.3
+_STRING_FRAMES = (120, 420)
+_MAX_PAUSE_TOKENS = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,6 +135,11 @@ class SampleBook:
             [ClipPlace(p.pack, p.index) for p in self._kinds["sounds"]],
             [ClipPlace(p.pack, p.index, self._phones_of(p.clip)) for p in speech],
         )
+        self._string_frames = (rng.uniform(*_STRING_FRAMES, NUM_SCENES) / 8).astype(np.int64) * 8
+        of_speaker: dict[str, list[_Place]] = {}
+        for place in self._kinds.get(DIGIT_KIND, []):
+            of_speaker.setdefault(str(place.clip.about.get("speaker")), []).append(place)
+        self._digits = list(of_speaker.values())
         self._num_mel_bins = self._kinds["sounds"][0].pack.mels.shape[1]
         self._noise = NoiseBank([], self._num_mel_bins)
 
@@ -146,6 +156,8 @@ class SampleBook:
     def lengths(self) -> dict[str, NDArray[np.int64]]:
         """Mel frames of every clip, by kind."""
         frames = {k: np.array([p.clip.num_frames for p in v]) for k, v in self._kinds.items() if v}
+        if self._digits:
+            frames["digit_strings"] = self._string_frames
         return frames | {"scenes": self._scene_frames, "quiet": self._scene_frames}
 
     def background_mels(self) -> list[tuple[str, NDArray[np.floating[Any]]]]:
@@ -157,6 +169,8 @@ class SampleBook:
         """The sample at a place; a scene is composed by `rng`."""
         if kind == "scenes":
             return self._scene(int(self._scene_frames[number]), rng)
+        if kind == "digit_strings":
+            return self._digit_string(int(self._string_frames[number]), rng)
         if kind == "quiet":
             return self._quiet(int(self._scene_frames[number]), rng)
         place = self._kinds[kind][number]
@@ -181,6 +195,28 @@ class SampleBook:
         truth = Truth(kind="scenes", words=scene.words, events=scene.events)
         return Sample(scene.raw, scene.phones, truth)
 
+    def _digit_string(self, longest: int, rng: np.random.Generator) -> Sample:
+        """Digits of one speaker one after another, with short pauses, in at most `longest` frames."""
+        places = self._digits[int(rng.integers(len(self._digits)))]
+        mels: list[NDArray[np.float32]] = []
+        phones: list[Phones | None] = []
+        words: list[str] = []
+        at = 0
+        while True:
+            place = places[int(rng.integers(len(places)))]
+            pause = 8 * int(rng.integers(_MAX_PAUSE_TOKENS + 1)) if words else 0
+            if words and at + pause + place.clip.num_frames > longest:
+                break
+            mels.append(np.full((pause, self._num_mel_bins), LOWEST, np.float32))
+            mels.append(place.pack.mel(place.index).astype(np.float32))
+            phones.append(_moved(self._phones_of(place.clip), at + pause))
+            words.append(place.clip.text or "")
+            at += pause + place.clip.num_frames
+        known = [rows for rows in phones if rows is not None]
+        all_phones = np.concatenate(known) if len(known) == len(phones) else None
+        truth = Truth(kind="digit_strings", words=" ".join(words))
+        return Sample(np.concatenate(mels), all_phones, truth)
+
     def _quiet(self, num_frames: int, rng: np.random.Generator) -> Sample:
         """Digital silence, or noise alone: nobody speaks, and under noise nobody knows the events."""
         if rng.random() < _SILENCE_SHARE:
@@ -188,6 +224,10 @@ class SampleBook:
             return Sample(raw, None, Truth(kind="quiet", words="", events=()))
         noise = self._noise.coloured(num_frames, rng) + np.float32(rng.uniform(-7.0, 0.0))
         return Sample(np.maximum(noise, np.float32(LOWEST)), None, Truth(kind="quiet", words=""))
+
+
+def _moved(phones: Phones | None, frames: int) -> Phones | None:
+    return None if phones is None else phones + np.array([0, frames, frames], np.int32)
 
 
 def _spoken_part(events: tuple[Event, ...], clip: Clip, phones: Phones | None) -> tuple[Event, ...]:
