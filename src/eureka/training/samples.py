@@ -138,6 +138,8 @@ class SampleBook:
         self._string_frames = (rng.uniform(*_STRING_FRAMES, NUM_SCENES) / 8).astype(np.int64) * 8
         of_speaker: dict[str, list[_Place]] = {}
         for place in self._kinds.get(DIGIT_KIND, []):
+            if place.clip.num_frames > _STRING_FRAMES[0]:
+                continue  # alone it would be longer than the shortest string
             of_speaker.setdefault(str(place.clip.about.get("speaker")), []).append(place)
         self._digits = list(of_speaker.values())
         self._num_mel_bins = self._kinds["sounds"][0].pack.mels.shape[1]
