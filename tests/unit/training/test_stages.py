@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import pickle
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -16,8 +17,10 @@ from eureka.model.config import EurekaConfig
 from eureka.model.weights import load_checkpoint
 from eureka.text.tokenizer import Tokenizer
 from eureka.training.alignment import SILENCE
+from eureka.training.decoder_stage import DecoderTrainer
 from eureka.training.encoder_cache import EncoderCache
 from eureka.training.feature_pack import FeaturePack
+from eureka.training.joint_stage import JointTrainer
 from eureka.training.recipe import AlignConfig, BatchConfig, CacheConfig, DataConfig, Recipe
 from eureka.training.release_stage import run_release_stage
 from eureka.training.run import run
@@ -151,6 +154,18 @@ def test_stages_finished_are_passed_over(finished: FinishedRun, capsys: pytest.C
         run(recipe, finished.folder / "no recordings", CONFIG)
     assert capsys.readouterr().out.count("finished before") == 5
     assert (finished.checkpoint / "model.safetensors").stat().st_mtime_ns == before
+
+
+def test_stages_batches_can_be_built_in_another_process(finished: FinishedRun) -> None:
+    data = finished.folder / "data"
+    decoder, joint, cache = (finished.recipes[name] for name in ("decoder", "joint", "cache"))
+    for trainer in (
+        DecoderTrainer(decoder, CONFIG, cache.folder, data / "tokenizer"),
+        JointTrainer(joint, CONFIG, data / "tokenizer"),
+    ):
+        build = trainer.batches()
+        copied = pickle.loads(pickle.dumps(build))  # as a spawned worker gets it
+        np.testing.assert_array_equal(copied().make(2).input_ids, build().make(2).input_ids)
 
 
 def test_stages_leave_their_summary(finished: FinishedRun) -> None:
