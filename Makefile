@@ -32,7 +32,7 @@ demo: $(VENV)/.ready-demo speech-engines ## hear a sample made on the spot (SEED
 test: $(VENV)/.ready-dev speech-engines ## all tests but the large ones
 	@$(PYTEST) -n 2 --dist loadfile
 
-test-large: $(VENV)/.ready-dev ## load and run a random checkpoint in the shape of the 1.7B model (needs 6 GB of disk)
+test-large: $(VENV)/.ready-dev ## a random checkpoint in the shape of the 1.7B model (6 GB of disk), an hour of audio
 	@$(PYTEST) -m large --timeout 1800
 
 lint: $(VENV)/.ready-dev ## style, types and import floors
