@@ -47,7 +47,14 @@ def confine(max_memory_bytes: int) -> None:
 
 
 def _lower(kind: int, limit: int) -> None:
+    limit = _at_most_hard(kind, limit)
     resource.setrlimit(kind, (limit, limit))
+
+
+def _at_most_hard(kind: int, limit: int) -> int:
+    """A batch system may have set a lower limit for all of us; it cannot be raised."""
+    hard = resource.getrlimit(kind)[1]
+    return limit if hard == resource.RLIM_INFINITY else min(limit, hard)
 
 
 def _warm_up() -> None:
@@ -88,7 +95,8 @@ def _serve(connection: socket.socket, file: BinaryIO, limits: DecodeLimits) -> N
 def _limit_cpu(max_seconds: float) -> None:
     used = resource.getrusage(resource.RUSAGE_SELF)
     soft = int(used.ru_utime + used.ru_stime + max_seconds) + CPU_GRACE_SECONDS
-    resource.setrlimit(resource.RLIMIT_CPU, (soft, resource.getrlimit(resource.RLIMIT_CPU)[1]))
+    kind = resource.RLIMIT_CPU
+    resource.setrlimit(kind, (_at_most_hard(kind, soft), resource.getrlimit(kind)[1]))
 
 
 def _has_message(connection: socket.socket) -> bool:

@@ -3,6 +3,7 @@ import io
 import os
 import resource
 import signal
+import subprocess
 import sys
 import threading
 import time
@@ -247,6 +248,17 @@ def is_running(pid: int) -> bool:
         return state(pid) != "Z"
     except (FileNotFoundError, ProcessLookupError):
         return False
+
+
+def test_pool_under_lower_limits_of_a_batch_system_keeps_to_those():
+    script = (
+        "import resource, sys; from eureka.audio.decode_pool import DecodePool\n"
+        "for kind, limit in ((resource.RLIMIT_CPU, 300), (resource.RLIMIT_AS, 1 << 30)):\n"
+        "    resource.setrlimit(kind, (limit, limit))\n"
+        "with DecodePool(1) as pool: print(len(pool.decode(sys.stdin.buffer.read())))"
+    )
+    found = subprocess.run([sys.executable, "-c", script], input=GOOD, capture_output=True)
+    assert (found.returncode, found.stdout.strip()) == (0, b"4800"), found.stderr.decode()
 
 
 def test_pool_without_workers_is_refused():
