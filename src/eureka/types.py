@@ -166,7 +166,7 @@ class HearingResult:
             "text": self.text,
             "segments": [_plain_segment(s) for s in self.segments],
             "coverage": [_plain_row(row) for row in self.coverage],
-            "audio_seconds": round(self.audio_seconds, 4),
+            "audio_seconds": self.audio_seconds,
             "model": self.model,
             "usage": {
                 "prompt_tokens": self.usage.prompt_tokens,

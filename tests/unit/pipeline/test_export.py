@@ -33,6 +33,11 @@ def test_render_json_one_outcome_is_its_object() -> None:
     assert "label" not in plain and "error" not in plain
 
 
+def test_render_json_gives_the_length_to_the_sample() -> None:
+    plain = json.loads(render([replace(RESULT, audio_seconds=12_345 / 16_000)], ExportFormat.JSON))
+    assert plain["audio_seconds"] == 12_345 / 16_000
+
+
 def test_render_json_several_outcomes_keep_their_order() -> None:
     results = json.loads(render([RESULT, FAILURE], ExportFormat.JSON))["results"]
     assert results[0]["text"] == "caf\u00e9"
