@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 import time
 from collections.abc import Iterable, Iterator
@@ -50,5 +51,13 @@ class Progress:
         self._drawn_at = now
         hours, rest = divmod(int(seconds), 3600)
         clock = f"{hours}:{rest // 60:02}:{rest % 60:02}"
-        self._stream.write(f"\r\x1b[K[{self._num_started}/{self._num_files}] {clock} {path}")
+        line = _fitting(f"[{self._num_started}/{self._num_files}] {clock} ", path)
+        self._stream.write(f"\r\x1b[K{line}")
         self._stream.flush()
+
+
+def _fitting(start: str, path: str) -> str:
+    """One line that the terminal does not wrap, since only one is cleared: the end of a long path."""
+    room = max(0, shutil.get_terminal_size().columns - 1 - len(start))
+    shown = "".join(letter if letter.isprintable() else "?" for letter in path)
+    return start + shown[max(0, len(shown) - room) :]

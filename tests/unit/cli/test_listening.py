@@ -60,6 +60,14 @@ def test_progress_on_a_terminal_draws_and_clears_one_line() -> None:
     assert "\n" not in stream.getvalue() and stream.getvalue().endswith("\x1b[K")
 
 
+def test_progress_line_fits_the_terminal_whatever_the_path(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "40")
+    stream = Terminal()
+    list(Progress(1, stream).follow("/a/very/long\n\x1b[2Jpath/" + "b" * 80 + "/end.wav", blocks()))
+    drawn = stream.getvalue().removeprefix("\r\x1b[K")
+    assert len(drawn) < 40 and drawn.isprintable() and drawn.endswith("/end.wav")
+
+
 def test_progress_elsewhere_draws_nothing() -> None:
     stream = io.StringIO()
     progress = Progress(1, stream)
