@@ -92,6 +92,17 @@ class AudioInfo:
         missing = self.declared_seconds - self.num_samples / SAMPLE_RATE_HZ
         return missing > max(0.5, 0.02 * self.declared_seconds)
 
+    @property
+    def damage(self) -> str:
+        """What could not be read, for the user; empty where all could, and before the end."""
+        parts = []
+        if self.is_truncated:
+            read = self.num_samples / SAMPLE_RATE_HZ
+            parts.append(f"{read:.1f} s could be read of the {self.declared_seconds:.1f} s that it states")
+        if self.is_complete and self.num_corrupt_packets:
+            parts.append(f"{self.num_corrupt_packets} corrupt packets were left out")
+        return "; ".join(parts)
+
 
 class AudioReader:
     """One opened file: iterate once for its pcm blocks (about 1 s each, float32 in [-1, 1]).

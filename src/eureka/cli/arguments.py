@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import codecs
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -82,18 +84,18 @@ def label_list(text: str) -> tuple[str, ...]:
 
 
 def read_list(path: Path | None) -> list[str]:
-    """The paths of --files-from, blank lines left out.
+    """The paths of --files-from, blank lines left out; any bytes but a line feed may stand in a path.
 
     Raises:
         NotFoundError: there is no such file.
-        InvalidInputError: it is no text file.
+        InvalidInputError: it cannot be read.
     """
     if path is None:
         return []
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        lines = os.fsdecode(path.read_bytes().removeprefix(codecs.BOM_UTF8)).split("\n")
     except FileNotFoundError as error:
         raise NotFoundError(f"--files-from: there is no file {path}", reason="FILE_NOT_FOUND") from error
     except (OSError, ValueError) as error:
-        raise InvalidInputError(f"--files-from: cannot read {path} as text: {error}") from error
+        raise InvalidInputError(f"--files-from: cannot read {path}: {error}") from error
     return [line.strip() for line in lines if line.strip()]

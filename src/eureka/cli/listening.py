@@ -6,8 +6,8 @@ import argparse
 import logging
 import sys
 import time
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Generator, Iterable, Iterator, Sequence
+from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING
 
 from eureka.cli.local import LocalModel, open_local
@@ -22,6 +22,7 @@ from eureka.runtime.settings import load_settings
 from eureka.types import Pcm, SamplingParams, Task
 
 if TYPE_CHECKING:
+    from eureka.audio.decode_pool import DecodePool
     from eureka.cli.listen_commands import HearFile
 
 _log = logging.getLogger(__name__)
@@ -45,12 +46,22 @@ def listen_to_files(files: Sequence[str], arguments: argparse.Namespace) -> int:
         hear = arguments.make_hear(local.listener, _options(arguments, form, local), arguments)
         progress = Progress(len(files))
         for path in files:
-            with _logged(local):
-                outcome = hear_file(path, hear, progress.follow(path, local.pool.stream(path)))
+            damage: list[str] = []
+            with _logged(local), closing(_read(local.pool, path, damage)) as blocks:
+                outcome = hear_file(path, hear, progress.follow(path, blocks))
             progress.clear()
+            for line in damage:
+                print(f"eureka: {path}: {line}", file=sys.stderr)
             num_failed += isinstance(outcome, FileFailure)
             writer.write(outcome)
     return 1 if num_failed else 0
+
+
+def _read(pool: DecodePool, path: str, damage: list[str]) -> Generator[Pcm, None, None]:
+    """Pcm blocks of a file; what of it could not be read is added to `damage` at its end."""
+    with pool.open(path) as reader:
+        yield from reader
+        damage += filter(None, [reader.info.damage])
 
 
 def _options(arguments: argparse.Namespace, form: ExportFormat, local: LocalModel) -> ListenOptions:

@@ -7,6 +7,7 @@ Exit status: 0 all well, 1 some file failed, 2 nothing could be started, 130 int
 from __future__ import annotations
 
 import argparse
+import io
 import os
 import sys
 from collections.abc import Sequence
@@ -23,6 +24,7 @@ EXIT_INTERRUPTED = 130
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; the exit status."""
     arguments = build_parser().parse_args(argv)
+    _write_utf8()
     try:
         status: int = arguments.run(arguments)
         sys.stdout.flush()
@@ -51,6 +53,12 @@ def build_parser() -> argparse.ArgumentParser:
     for module in (listen_commands, model_commands, train_command, evaluate_command):
         module.add_parsers(commands)
     return parser
+
+
+def _write_utf8() -> None:
+    """Results are UTF-8 wherever we run; a path that is none is written with the escapes of JSON."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(encoding="utf-8", errors="backslashreplace")
 
 
 if __name__ == "__main__":

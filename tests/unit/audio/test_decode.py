@@ -127,6 +127,7 @@ def test_reader_blocks_are_about_one_second_and_info_is_complete_at_the_end():
     assert sum(sizes) == 80_000 and max(sizes) < 20_000
     assert reader.info.is_complete and reader.info.num_samples == 80_000
     assert not reader.info.is_truncated and not reader.info.num_corrupt_packets
+    assert reader.info.damage == ""
 
 
 def test_reader_clipped_audio_stays_in_range():
@@ -171,6 +172,7 @@ def test_reader_mp3_without_a_stated_length_is_never_called_truncated():
     with open_audio(data[: len(data) // 2]) as reader:
         list(reader)
     assert reader.info.is_truncated
+    assert reader.info.damage.endswith("s could be read of the 3.0 s that it states")
 
     with open_audio(data.replace(b"Info", b"\0\0\0\0").replace(b"Xing", b"\0\0\0\0")) as reader:
         list(reader)

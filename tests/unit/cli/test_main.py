@@ -1,4 +1,5 @@
 import json
+import os
 import re
 import subprocess
 import sys
@@ -81,6 +82,26 @@ def test_command_elsewhere_writes_results_in_order_and_goes_on_after_bad_files(
     assert objects[1]["error"]["code"] == "NOT_FOUND"
     assert set(objects[0]) == FIELDS
     assert found.stderr.splitlines() == ["eureka: no server is running; working in this process"]
+
+
+def test_command_takes_paths_of_any_bytes_and_tells_of_damaged_files(
+    checkpoint: Path, clip: Path, tmp_path: Path
+) -> None:
+    odd = b"caf\xe9.wav"  # Latin-1: no UTF-8
+    (tmp_path / os.fsdecode(odd)).write_bytes(clip.read_bytes())
+    (tmp_path / "half.wav").write_bytes(clip.read_bytes()[:24_000])
+    (tmp_path / "list.txt").write_bytes(b"\xef\xbb\xbfhalf.wav\r\n" + odd + b"\n")
+    command = [Path(sys.executable).parent / "eureka", "classify", "--labels", "a,b", "--local"]
+    command += ["--checkpoint", checkpoint, "--format", "jsonl", "--files-from", "list.txt", "--", "zoë.wav"]
+    environment = {**os.environ, "PYTHONIOENCODING": "ascii:strict"}
+    found = subprocess.run(
+        [str(each) for each in command], cwd=tmp_path, capture_output=True, timeout=100, env=environment
+    )
+    objects = [json.loads(line) for line in found.stdout.decode("utf-8").splitlines()]
+    assert [os.fsencode(each["path"]) for each in objects] == ["zoë.wav".encode(), b"half.wav", odd]
+    assert ["error" in each for each in objects] == [True, False, False]
+    [told] = found.stderr.decode().splitlines()
+    assert told.startswith("eureka: half.wav: ") and "1.5 s" in told and "0.7 s" in told
 
 
 def test_transcribe_json_of_one_file_is_one_object(
