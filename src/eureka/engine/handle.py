@@ -42,9 +42,11 @@ class RequestHandle:
     def __iter__(self) -> Iterator[Delta]:
         """Deltas as they come, up to and with the one that carries the ending."""
         while True:
+            # Looked at first: the ending may be put between an empty look and this question.
+            has_ended = self._ending is not None
             delta = self.take()
             if delta is None:
-                if self._ending is not None:
+                if has_ended:
                     return
                 self._advance(self)
                 continue
