@@ -233,7 +233,7 @@ _TEN_WORDS: dict[str, tuple[str, ...]] = {
 def _forms(word: str) -> list[str]:
     stem = word[:-1] if word.endswith("e") else word
     plural = word[:-1] + "ies" if word.endswith("y") else word + "s"
-    return [word, word + "s", plural, stem + "ing", stem + "ings"]
+    return [word, word + "s", plural, word + "ing", stem + "ing"]
 
 
 _TEN_PATTERNS = {

@@ -76,6 +76,7 @@ def test_speaking_phrase_follows_age_then_gender(gender: str | None, age: int | 
         ("a hound is barking", "dog_bark", True),
         ("two dogs", "dog_bark", True),
         ("dogma", "dog_bark", False),
+        ("barkings", "dog_bark", False),
         ("a train", "rain", False),
         ("it is raining", "rain", True),
         ("ocean waves, rain", "rain", True),
