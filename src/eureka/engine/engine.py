@@ -270,6 +270,9 @@ class Engine:
         except Exception:
             self._fail([running], "score_failed")
             return
+        if not np.isfinite(sums).all():
+            self._fail([running], "logits_not_a_number")
+            return
         names = tuple(label.name for label in running.labels)
         running.handle.scores = LabelScores(names, sums, running.usage(self.clock.now()))
         self._end(running, Ending.STOP)

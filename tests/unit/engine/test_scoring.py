@@ -1,13 +1,15 @@
 import math
+from collections.abc import Sequence
 
 import numpy as np
 import pytest
 import torch
 
+from eureka.engine.backend import Prefill
 from eureka.engine.engine import Engine
 from eureka.engine.reference import ReferenceBackend
-from eureka.engine.request import Label, LabelScores, check_labels
-from eureka.errors import InvalidInputError
+from eureka.engine.request import Floats, Label, LabelScores, check_labels
+from eureka.errors import EurekaError, InvalidInputError
 from eureka.model.eureka_audio import EurekaAudio
 from eureka.types import Usage
 from tests.helpers.requests import END_TOKEN, make_request
@@ -37,6 +39,19 @@ def test_score_equals_uncached_sum_with_the_end_token(model: EurekaAudio) -> Non
     expected = [slow_score(model, 3, label) for label in LABELS]
     np.testing.assert_allclose(scores.log_probabilities, expected, rtol=1e-5)
     assert engine.stats().prefilled_tokens == 20  # once for all labels
+
+
+class SpoiledBackend(ReferenceBackend):
+    """Gives no numbers after a prompt, as half precision does when it overflows."""
+
+    def prefill(self, prefills: Sequence[Prefill]) -> Floats:
+        return np.full_like(super().prefill(prefills), np.nan)
+
+
+def test_score_over_no_numbers_ends_with_error(model: EurekaAudio) -> None:
+    engine = Engine(SpoiledBackend(model.backbone, 2, 64), END_TOKEN)
+    with pytest.raises(EurekaError, match="scoring failed"):
+        engine.score(make_request(3), LABELS)
 
 
 def test_probabilities_are_the_softmax_of_the_sums() -> None:
