@@ -20,6 +20,7 @@ from eureka.model.weights import load_checkpoint
 from eureka.pipeline.engine_decoder import EngineDecoder
 from eureka.pipeline.listener import Listener
 from eureka.pipeline.options import ListenerSettings
+from eureka.runtime.memory import give_back_large_blocks
 from eureka.runtime.settings import Settings
 from eureka.text.prompts import PromptBuilder
 from eureka.text.tokenizer import Tokenizer
@@ -55,6 +56,7 @@ def open_local(settings: Settings, checkpoint: Path | None = None) -> Iterator[L
         NotFoundError: there is no such folder.
         InvalidCheckpointError: the folder does not fit.
     """
+    give_back_large_blocks()
     folder = checkpoint_folder(settings, checkpoint)
     audio = settings.audio
     with DecodePool(audio.num_workers, DecodeLimits(**audio.limits())) as pool:
