@@ -6,7 +6,7 @@ Positions in audio are samples at 16 kHz; times are seconds from the start of th
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from enum import StrEnum
+from enum import IntEnum, StrEnum
 from typing import Any
 
 import numpy as np
@@ -100,7 +100,9 @@ class SamplingParams:
 
     The defaults decode greedily with the checkpoint's own repetition penalty (None; 1.05 for the
     released model, as its command line). `temperature` 0 is greedy; `top_k` 0, `top_p` 1 and
-    `repetition_penalty` 1 switch their rule off.
+    `repetition_penalty` 1 switch their rule off. An answer ends before the first string of `stop` that its
+    text contains; `top_logprobs` asks for the log-probabilities of so many best tokens beside each chosen
+    one, before temperature and penalties.
     """
 
     max_new_tokens: int = 512
@@ -110,6 +112,8 @@ class SamplingParams:
     repetition_penalty: float | None = None
     seed: int = 0
     ban_token_ids: tuple[int, ...] = ()
+    stop: tuple[str, ...] = ()
+    top_logprobs: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,6 +138,57 @@ class Turn:
     parts: tuple[TextPart | AudioPart, ...]
 
 
+class Priority(IntEnum):
+    """How urgent a request is; the engine admits higher ones first."""
+
+    BULK = 1
+    DEFAULT = 2
+    INTERACTIVE = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Instruction:
+    """What the decoder is asked about audio; it lays out the prompt by its checkpoint.
+
+    Attributes:
+        task: transcribe, caption and classify have fixed layouts around one audio item; ask takes `turns`.
+        language: code or name, a hint; transcripts only.
+        turns: the conversation of an ask; its audio parts say how many rows of embeddings each takes.
+    """
+
+    task: Task
+    language: str | None = None
+    turns: tuple[Turn, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Phrase:
+    """A phrase of an answer and the time marks around it, in seconds from the start of the audio.
+
+    A mark that the answer lacks is None; without time marks an answer is one phrase at most.
+    """
+
+    text: str
+    start_seconds: float | None = None
+    end_seconds: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TokenLogprob:
+    """Text of a token and the natural logarithm of its probability, before temperature and penalties."""
+
+    text: str
+    logprob: float
+
+
+@dataclass(frozen=True, slots=True)
+class Logprobs:
+    """The chosen token and the most probable ones at its place, most probable first."""
+
+    token: TokenLogprob
+    top: tuple[TokenLogprob, ...]
+
+
 @dataclass(frozen=True, slots=True)
 class Usage:
     """What a result cost; `seconds` is wall time a stage."""
@@ -141,6 +196,88 @@ class Usage:
     prompt_tokens: int = 0
     generated_tokens: int = 0
     seconds: dict[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class TextRequest:
+    """One question to a decoder.
+
+    Attributes:
+        instruction: what is asked.
+        audio_embeddings: (A, W) float32 rows for all its audio, in order; (0, 0) where it holds none.
+        sampling: how tokens are chosen; plays no part in scoring.
+        deadline: time on the monotonic clock after which it ends with DEADLINE.
+        priority: how urgent it is.
+    """
+
+    instruction: Instruction
+    audio_embeddings: NDArray[np.float32]
+    sampling: SamplingParams = field(default_factory=SamplingParams)
+    deadline: float | None = None
+    priority: Priority = Priority.DEFAULT
+
+
+@dataclass(frozen=True, slots=True)
+class TextDelta:
+    """New text of an answer; the last delta, and only that, carries `ending`, `phrases` and `usage`.
+
+    Attributes:
+        text: whole characters; all deltas joined are the answer.
+        token_ids: the new tokens.
+        logprobs: one entry a new token, where they were asked for.
+        ending: how the answer ended.
+        phrases: the answer in phrases; a loop that fills its end is said once.
+        usage: what it cost.
+    """
+
+    text: str = ""
+    token_ids: tuple[int, ...] = ()
+    logprobs: tuple[Logprobs, ...] = ()
+    ending: Ending | None = None
+    phrases: tuple[Phrase, ...] = ()
+    usage: Usage | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ModelCard:
+    """What callers may know of a served checkpoint.
+
+    Attributes:
+        name: for the `model` field of requests.
+        languages: code -> English name, as a hint may name them.
+        context_tokens: longest prompt and answer together.
+        best_window_seconds: longest window that it hears well.
+        time_step_seconds: resolution of its time marks; None where it writes none.
+        repetition_penalty: of requests that name none.
+        weights_sha256: of the weights file, hex.
+    """
+
+    name: str
+    languages: dict[str, str]
+    context_tokens: int
+    best_window_seconds: float
+    time_step_seconds: float | None
+    repetition_penalty: float
+    weights_sha256: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class CallContext:
+    """What travels with a call through every hop.
+
+    Attributes:
+        request_id: the caller's id, or one that the gateway drew; in every log line of the call.
+        traceparent: W3C trace context, empty without one.
+        tenant: whose call it is.
+        deadline: time on the monotonic clock; None without one.
+        priority: how urgent it is.
+    """
+
+    request_id: str
+    traceparent: str = ""
+    tenant: str = "default"
+    deadline: float | None = None
+    priority: Priority = Priority.INTERACTIVE
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,1 @@
+"""The public contract in Python, generated from protos/eureka/api."""

@@ -1,0 +1,1 @@
+"""The contract between gateway and stages in Python, generated from protos/eureka/stage."""
