@@ -7,7 +7,7 @@ steps together under a policy and normalises as serving does.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from functools import lru_cache
 from typing import Any
 
@@ -67,6 +67,11 @@ class AugmentPolicy:
     mel_masks: int = 2
     mel_mask_bins: int = 10
     mask_probability: float = 0.6
+
+    def scaled(self, factor: float) -> AugmentPolicy:
+        """The same steps, each `factor` times as often; as strong as before when one happens."""
+        probabilities = [f.name for f in fields(self) if f.name.endswith("_probability")]
+        return replace(self, **{name: min(1.0, getattr(self, name) * factor) for name in probabilities})
 
 
 SPEECH_POLICY = AugmentPolicy()

@@ -70,7 +70,7 @@ def _draws(recipe: Recipe, book: SampleBook) -> list[tuple[str, int]]:
 
 
 def _full_batches(recipe: Recipe, book: SampleBook, draws: list[tuple[str, int]]) -> Iterator[_Waiting]:
-    augmenter = SampleAugmenter(book)
+    augmenter = SampleAugmenter(book, recipe.augmentation)
     buckets = np.array(recipe.batch.buckets)
     waiting = [_Waiting() for _ in buckets]
     for number, (kind, place) in enumerate(draws):

@@ -59,12 +59,17 @@ def frame_phones(sample: Sample, time_scale: float, num_frames: int) -> NDArray[
 
 
 class SampleAugmenter:
-    """Draws, augments and normalises samples of a book so that they fit a padded length."""
+    """Draws, augments and normalises samples of a book so that they fit a padded length.
 
-    def __init__(self, book: SampleBook) -> None:
+    Args:
+        book: of the samples; its backgrounds are the recorded noise.
+        strength: factor on how often each step of the policies happens.
+    """
+
+    def __init__(self, book: SampleBook, strength: float = 1.0) -> None:
         noise = NoiseBank(book.background_mels())
-        self._speech = Augmenter(SPEECH_POLICY, noise)
-        self._sound = Augmenter(SOUND_POLICY, noise)
+        self._speech = Augmenter(SPEECH_POLICY.scaled(strength), noise)
+        self._sound = Augmenter(SOUND_POLICY.scaled(strength), noise)
 
     def augment(self, sample: Sample, longest: int, rng: np.random.Generator) -> Augmented:
         """Normalised mel (F, M), F at most `longest`: a draw that grew too long is drawn again."""
@@ -90,7 +95,7 @@ class EncoderBatchMaker:
         self._book = SampleBook(Path(recipe.data.folder), alignment, needs_phones=True)
         mix = recipe.mix_aligned if num_alignments and recipe.mix_aligned else recipe.mix
         self._sampler = BucketSampler(self._book.lengths, mix, recipe.batch.buckets, recipe.batch.rows)
-        self._augmenter = SampleAugmenter(self._book)
+        self._augmenter = SampleAugmenter(self._book, recipe.augmentation)
 
     def make(self, index: int) -> EncoderBatch:
         """Batch number `index`."""

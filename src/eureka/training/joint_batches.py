@@ -58,7 +58,7 @@ class JointBatchMaker:
         self._tasks = TaskWriter(tokenizer_folder, config)
         batch = recipe.batch
         self._sampler = BucketSampler(self._book.lengths, recipe.mix, batch.buckets, batch.rows)
-        self._augmenter = SampleAugmenter(self._book)
+        self._augmenter = SampleAugmenter(self._book, recipe.augmentation)
 
     def make(self, index: int) -> JointBatch:
         """Batch number `index`."""

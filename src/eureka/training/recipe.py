@@ -81,6 +81,7 @@ class Recipe:
         mix: share of each kind of sample before the first alignment (encoder) or throughout.
         mix_aligned: shares once real clips are aligned; empty keeps `mix`.
         encoder_rate: factor on the learning rates of the encoder in the joint stage.
+        augmentation: factor on how often each step of augmentation happens; 1 is the full policy.
         frozen: those of PARTS that do not train in the joint stage.
         dtype: dtype of the working copy, bfloat16 or float32.
         average: decay of the weight average (EMA); 0 switches it off.
@@ -97,6 +98,7 @@ class Recipe:
     mix: dict[str, float] = field(default_factory=dict)
     mix_aligned: dict[str, float] = field(default_factory=dict)
     encoder_rate: float = 0.3
+    augmentation: float = 1.0
     frozen: tuple[str, ...] = ()
     dtype: str = "bfloat16"
     average: float = 0.0

@@ -1,8 +1,8 @@
 """Every clip and scene that training draws from, with what is known about it.
 
 Kinds are the names that recipes mix: `synthetic_speech`, the recorded data sets by their manifest name,
-`sounds` (all labelled clips), `scenes` and `digit_strings` (composed at the draw) and `quiet` (silence,
-noise). Only the train split is ever opened here.
+`sounds` (all labelled clips), `scenes`, `digit_strings` and `speech_strings` (composed at the draw) and
+`quiet` (silence, noise). Only the train split is ever opened here.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from eureka.training.augment import LOWEST, NoiseBank
 from eureka.training.events import Event, clip_events
 from eureka.training.feature_pack import Clip, FeaturePack
 from eureka.training.scene_material import ClipPlace, SceneMaterial
+from eureka.training.speech_strings import SpeechStrings, SpokenClip
 
 Phones = NDArray[np.int32]
 
@@ -36,8 +37,9 @@ DIGIT_KIND = "fsdd"
 BACKGROUND_KINDS = ("ambience",)
 PACKS = ("synthetic", "train", "instruments")
 _SILENCE_SHARE = 0.3
-_STRING_FRAMES = (120, 420)
-_MAX_PAUSE_TOKENS = 4
+_DIGIT_STRING_FRAMES = (120, 420)
+_SPEECH_STRING_FRAMES = (240, 1000)
+_SPEECH_STRING_SHARES = {"speechocean762": 0.55, "synthetic_speech": 0.2, "fsdd": 0.13, "wake_words": 0.12}
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,13 +137,12 @@ class SampleBook:
             [ClipPlace(p.pack, p.index) for p in self._kinds["sounds"]],
             [ClipPlace(p.pack, p.index, self._phones_of(p.clip)) for p in speech],
         )
-        self._string_frames = (rng.uniform(*_STRING_FRAMES, NUM_SCENES) / 8).astype(np.int64) * 8
-        of_speaker: dict[str, list[_Place]] = {}
-        for place in self._kinds.get(DIGIT_KIND, []):
-            if place.clip.num_frames > _STRING_FRAMES[0]:
-                continue  # alone it would be longer than the shortest string
-            of_speaker.setdefault(str(place.clip.about.get("speaker")), []).append(place)
-        self._digits = list(of_speaker.values())
+        self._digit_frames = (rng.uniform(*_DIGIT_STRING_FRAMES, NUM_SCENES) / 8).astype(np.int64) * 8
+        self._speech_frames = (rng.uniform(*_SPEECH_STRING_FRAMES, NUM_SCENES) / 8).astype(np.int64) * 8
+        digits = self._digits_of_speakers()
+        self._digit_strings = SpeechStrings(digits, dict.fromkeys(digits, 1.0), mixed=False)
+        spoken = {kind: self._spoken(self._kinds.get(kind, [])) for kind in _SPEECH_STRING_SHARES}
+        self._speech_strings = SpeechStrings(spoken, _SPEECH_STRING_SHARES, mixed=True)
         self._num_mel_bins = self._kinds["sounds"][0].pack.mels.shape[1]
         self._noise = NoiseBank([], self._num_mel_bins)
 
@@ -158,8 +159,10 @@ class SampleBook:
     def lengths(self) -> dict[str, NDArray[np.int64]]:
         """Mel frames of every clip, by kind."""
         frames = {k: np.array([p.clip.num_frames for p in v]) for k, v in self._kinds.items() if v}
-        if self._digits:
-            frames["digit_strings"] = self._string_frames
+        if self._digit_strings:
+            frames["digit_strings"] = self._digit_frames
+        if self._speech_strings:
+            frames["speech_strings"] = self._speech_frames
         return frames | {"scenes": self._scene_frames, "quiet": self._scene_frames}
 
     def background_mels(self) -> list[tuple[str, NDArray[np.floating[Any]]]]:
@@ -172,7 +175,9 @@ class SampleBook:
         if kind == "scenes":
             return self._scene(int(self._scene_frames[number]), rng)
         if kind == "digit_strings":
-            return self._digit_string(int(self._string_frames[number]), rng)
+            return self._string(kind, self._digit_strings, int(self._digit_frames[number]), rng)
+        if kind == "speech_strings":
+            return self._string(kind, self._speech_strings, int(self._speech_frames[number]), rng)
         if kind == "quiet":
             return self._quiet(int(self._scene_frames[number]), rng)
         place = self._kinds[kind][number]
@@ -197,27 +202,21 @@ class SampleBook:
         truth = Truth(kind="scenes", words=scene.words, events=scene.events)
         return Sample(scene.raw, scene.phones, truth)
 
-    def _digit_string(self, longest: int, rng: np.random.Generator) -> Sample:
-        """Digits of one speaker one after another, with short pauses, in at most `longest` frames."""
-        places = self._digits[int(rng.integers(len(self._digits)))]
-        mels: list[NDArray[np.float32]] = []
-        phones: list[Phones | None] = []
-        words: list[str] = []
-        at = 0
-        while True:
-            place = places[int(rng.integers(len(places)))]
-            pause = 8 * int(rng.integers(_MAX_PAUSE_TOKENS + 1)) if words else 0
-            if words and at + pause + place.clip.num_frames > longest:
-                break
-            mels.append(np.full((pause, self._num_mel_bins), LOWEST, np.float32))
-            mels.append(place.pack.mel(place.index).astype(np.float32))
-            phones.append(_moved(self._phones_of(place.clip), at + pause))
-            words.append(place.clip.text or "")
-            at += pause + place.clip.num_frames
-        known = [rows for rows in phones if rows is not None]
-        all_phones = np.concatenate(known) if len(known) == len(phones) else None
-        truth = Truth(kind="digit_strings", words=" ".join(words))
-        return Sample(np.concatenate(mels), all_phones, truth)
+    def _string(self, kind: str, strings: SpeechStrings, longest: int, rng: np.random.Generator) -> Sample:
+        drawn = strings.draw(longest, rng)
+        return Sample(drawn.raw, drawn.phones, Truth(kind=kind, words=drawn.words))
+
+    def _spoken(self, places: list[_Place]) -> list[SpokenClip]:
+        return [
+            SpokenClip(p.pack, p.index, p.clip.text, self._phones_of(p.clip)) for p in places if p.clip.text
+        ]
+
+    def _digits_of_speakers(self) -> dict[str, list[SpokenClip]]:
+        of_speaker: dict[str, list[_Place]] = {}
+        for place in self._kinds.get(DIGIT_KIND, []):
+            if place.clip.num_frames <= _DIGIT_STRING_FRAMES[0]:  # longer: it fits no short string
+                of_speaker.setdefault(str(place.clip.about.get("speaker")), []).append(place)
+        return {speaker: self._spoken(places) for speaker, places in of_speaker.items()}
 
     def _quiet(self, num_frames: int, rng: np.random.Generator) -> Sample:
         """Digital silence, or noise alone: nobody speaks, and under noise nobody knows the events."""
@@ -226,10 +225,6 @@ class SampleBook:
             return Sample(raw, None, Truth(kind="quiet", words="", events=()))
         noise = self._noise.coloured(num_frames, rng) + np.float32(rng.uniform(-7.0, 0.0))
         return Sample(np.maximum(noise, np.float32(LOWEST)), None, Truth(kind="quiet", words=""))
-
-
-def _moved(phones: Phones | None, frames: int) -> Phones | None:
-    return None if phones is None else phones + np.array([0, frames, frames], np.int32)
 
 
 def _spoken_part(events: tuple[Event, ...], clip: Clip, phones: Phones | None) -> tuple[Event, ...]:

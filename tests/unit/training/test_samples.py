@@ -13,7 +13,7 @@ from eureka.training.feature_pack import FeaturePack, FeaturePackWriter
 from eureka.training.samples import SampleBook, Truth, read_alignment
 from tests.helpers.training_packs import SLOTS, clip_meta, write_training_folder
 
-COMPOSED = ("scenes", "digit_strings", "quiet")
+COMPOSED = ("scenes", "digit_strings", "speech_strings", "quiet")
 
 
 @pytest.fixture(scope="module")
