@@ -11,9 +11,9 @@ import os
 from collections.abc import Iterator, Mapping
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, Field, ValidationError
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -22,53 +22,22 @@ from pydantic_settings import (
 )
 
 from eureka.errors import InvalidInputError
+from eureka.runtime.settings_sections import (
+    AdapterSettings,
+    AudioSettings,
+    DecoderSettings,
+    EncoderSettings,
+    FolderPath,
+    GatewaySettings,
+    TlsSettings,
+    TritonSettings,
+    checkout_root,
+)
+
+__all__ = ["AudioSettings", "Settings", "checkout_root", "known_names", "load_settings", "unknown_names"]
 
 PREFIX = "EUREKA_"
 DELIMITER = "__"
-
-_PACKAGE_PARENT = Path(__file__).resolve().parents[3]
-
-
-def checkout_root() -> Path:
-    """Root of the checkout; the current folder when the package runs from a bare wheel."""
-    return _PACKAGE_PARENT if (_PACKAGE_PARENT / "pyproject.toml").is_file() else Path.cwd()
-
-
-def _from_root(path: Path) -> Path:
-    """Absolute path; relative ones start at the checkout, so that commands work from any folder."""
-    return Path(os.path.normpath(checkout_root() / path.expanduser()))
-
-
-FolderPath = Annotated[Path, AfterValidator(_from_root)]
-
-
-class AudioSettings(BaseModel):
-    """Limits on audio from outside, and where silence begins."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-    max_decoded_seconds: float = Field(21_600.0, gt=0, le=604_800)
-    """Seconds of audio that one file may decode to (6 h)."""
-    max_bytes: int = Field(4 << 30, gt=0)
-    """Size of one file in bytes (4 GiB)."""
-    max_channels: int = Field(8, ge=1, le=64)
-    """Channels of one stream; they are averaged."""
-    min_source_hz: int = Field(4_000, ge=1)
-    """Lowest sample rate of a file."""
-    max_source_hz: int = Field(384_000, ge=1)
-    """Highest sample rate of a file."""
-    max_wall_seconds: float = Field(600.0, gt=0)
-    """Seconds that the decoding of one file may take, waits for its consumer not counted."""
-    max_memory_bytes: int = Field(2 << 30, gt=0)
-    """Address space of a decoding child process (2 GiB)."""
-    silence_dbfs: float = Field(-70.0, ge=-200, lt=0)
-    """A span is silent when every 100 ms of it lie below this level, in dB of full scale."""
-    num_workers: int = Field(1, ge=1, le=64)
-    """Child processes that decode; each is started before the first file."""
-
-    def limits(self) -> dict[str, Any]:
-        """Keyword arguments of `eureka.audio.decode.DecodeLimits`."""
-        return self.model_dump(exclude={"silence_dbfs", "num_workers"})
 
 
 class Settings(BaseSettings):
@@ -98,8 +67,22 @@ class Settings(BaseSettings):
     """Least level that is logged, to stderr."""
     log_format: Literal["text", "json"] = "text"
     """One line an event: words, or a JSON object."""
+    max_message_bytes: int = Field(64 << 20, ge=1 << 20, le=1 << 30)
+    """Bytes of one gRPC message (64 MiB), the same at every server and channel."""
     audio: AudioSettings = AudioSettings()
     """Section of audio limits, EUREKA_AUDIO__..."""
+    gateway: GatewaySettings = GatewaySettings()
+    """Section of the public server, EUREKA_GATEWAY__..."""
+    encoder: EncoderSettings = EncoderSettings()
+    """Section of the encoder service, EUREKA_ENCODER__..."""
+    adapter: AdapterSettings = AdapterSettings()
+    """Section of the adapter service, EUREKA_ADAPTER__..."""
+    decoder: DecoderSettings = DecoderSettings()
+    """Section of the decoder service, EUREKA_DECODER__..."""
+    triton: TritonSettings = TritonSettings()
+    """Section of the model server, EUREKA_TRITON__..."""
+    tls: TlsSettings = TlsSettings()
+    """Section of TLS files, EUREKA_TLS__..."""
 
     @classmethod
     def settings_customise_sources(

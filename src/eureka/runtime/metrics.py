@@ -1,0 +1,135 @@
+"""The metrics of a component, on a registry of its own, and the HTTP port that shows them.
+
+Labels are few and bounded: component, method, code. Nothing here knows ids, tenants or words.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, start_http_server
+
+from eureka.errors import WrongStateError
+
+DURATION_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0)
+"""Seconds: from a tiny call of a stage to five minutes of transcription."""
+
+TOKEN_BUCKETS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0)
+"""Seconds a token: 2,000 to 1 tokens a second."""
+
+
+class Metrics:
+    """All metrics of one component.
+
+    Args:
+        component: gateway, encoder, adapter, decoder or worker.
+        registry: where they are registered; one Metrics a registry and component.
+    """
+
+    def __init__(self, component: str, registry: CollectorRegistry) -> None:
+        self.registry = registry
+        self._component = component
+        self._requests = self._counter("requests", "Calls that ended.", "method", "code")
+        self._duration = self._histogram("request_duration", "Wall time of a call.", "method")
+        self._first_token = self._histogram("time_to_first_token", "Until the first message.", "method")
+        self._per_token = self._histogram(
+            "time_per_output_token", "Between tokens of an answer.", buckets=TOKEN_BUCKETS
+        )
+        self._prompt_tokens = self._counter("prompt_tokens", "Tokens of prompts, audio tokens counted.")
+        self._generated_tokens = self._counter("generated_tokens", "Tokens generated.")
+        self._audio = self._counter("audio_seconds", "Audio heard.")
+        self._model_reloads = self._counter("model_reloads", "Models loaded again after they were gone.")
+        self._running = self._gauge("requests_running", "Calls in progress.")
+        self._waiting = self._gauge("requests_waiting", "Requests that wait for a slot.")
+        self._slots = self._gauge("kv_slots_used", "Slots that running requests own.")
+
+    @contextmanager
+    def running(self) -> Iterator[None]:
+        """Counts a call as running inside the block."""
+        with self._running.labels(self._component).track_inprogress():
+            yield
+
+    def record_call(self, method: str, code: str, duration_seconds: float) -> None:
+        """A call ended."""
+        self._requests.labels(self._component, method, code).inc()
+        self._duration.labels(self._component, method).observe(duration_seconds)
+
+    def record_first_token(self, method: str, seconds: float) -> None:
+        """The first message of a stream went out, `seconds` after the call came in."""
+        self._first_token.labels(self._component, method).observe(seconds)
+
+    def record_output_tokens(self, num_tokens: int, seconds: float) -> None:
+        """`num_tokens` came `seconds` after those before them."""
+        if num_tokens > 0:
+            self._per_token.labels(self._component).observe(seconds / num_tokens)
+
+    def record_usage(
+        self, *, prompt_tokens: int = 0, generated_tokens: int = 0, audio_seconds: float = 0.0
+    ) -> None:
+        """What an answer cost."""
+        self._prompt_tokens.labels(self._component).inc(prompt_tokens)
+        self._generated_tokens.labels(self._component).inc(generated_tokens)
+        self._audio.labels(self._component).inc(audio_seconds)
+
+    def record_model_reload(self) -> None:
+        """A model that was gone is back."""
+        self._model_reloads.labels(self._component).inc()
+
+    def set_engine(self, *, num_waiting: int, num_slots_used: int) -> None:
+        """State of the engine, from its stats."""
+        self._waiting.labels(self._component).set(num_waiting)
+        self._slots.labels(self._component).set(num_slots_used)
+
+    def _counter(self, noun: str, meaning: str, *labels: str) -> Counter:
+        return Counter(f"eureka_{noun}_total", meaning, ("component", *labels), registry=self.registry)
+
+    def _gauge(self, noun: str, meaning: str) -> Gauge:
+        return Gauge(f"eureka_{noun}", meaning, ("component",), registry=self.registry)
+
+    def _histogram(
+        self, noun: str, meaning: str, *labels: str, buckets: tuple[float, ...] = DURATION_BUCKETS
+    ) -> Histogram:
+        return Histogram(
+            f"eureka_{noun}_seconds",
+            meaning,
+            ("component", *labels),
+            registry=self.registry,
+            buckets=buckets,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class MetricsServer:
+    """A running metrics port.
+
+    Attributes:
+        port: where it listens.
+    """
+
+    port: int
+    _server: Any
+    _thread: threading.Thread
+
+    def stop(self) -> None:
+        """Close the port and end its thread."""
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join()
+
+
+def serve_metrics(registry: CollectorRegistry, address: str = "127.0.0.1", port: int = 0) -> MetricsServer:
+    """Show `registry` at http://address:port/metrics from a thread; port 0 picks a free one.
+
+    Raises:
+        WrongStateError: reason PORT_IN_USE.
+    """
+    try:
+        server, thread = start_http_server(port, address, registry)
+    except OSError as error:
+        message = f"metrics cannot listen at {address}:{port}: {error.strerror}"
+        raise WrongStateError(message, reason="PORT_IN_USE") from error
+    return MetricsServer(server.server_port, server, thread)

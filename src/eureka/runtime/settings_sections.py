@@ -1,0 +1,236 @@
+"""The sections of the settings: audio, gateway, stages, Triton, TLS.
+
+Each field has its default, its unit where it has one, and a line of meaning. `settings.py` reads them.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+
+from eureka.errors import InvalidInputError
+
+_PACKAGE_PARENT = Path(__file__).resolve().parents[3]
+
+
+def checkout_root() -> Path:
+    """Root of the checkout; the current folder when the package runs from a bare wheel."""
+    return _PACKAGE_PARENT if (_PACKAGE_PARENT / "pyproject.toml").is_file() else Path.cwd()
+
+
+def _from_root(path: Path) -> Path:
+    """Absolute path; relative ones start at the checkout, so that commands work from any folder."""
+    return Path(os.path.normpath(checkout_root() / path.expanduser()))
+
+
+FolderPath = Annotated[Path, AfterValidator(_from_root)]
+FilePath = Annotated[Path, AfterValidator(_from_root)]
+
+Host = Annotated[str, Field(pattern=r"^[A-Za-z0-9._:%\[\]-]+$")]
+"""Name or address to listen at; an IPv6 address in brackets."""
+
+Port = Annotated[int, Field(ge=0, le=65_535)]
+"""0 picks a free one."""
+
+Target = Annotated[str, Field(pattern=r"^[A-Za-z0-9._:,/%\[\]-]+:\d+$")]
+"""host:port, several addresses with commas, or a gRPC target such as dns:///name:port."""
+
+_FROZEN = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class AudioSettings(BaseModel):
+    """Limits on audio from outside, and where silence begins."""
+
+    model_config = _FROZEN
+
+    max_decoded_seconds: float = Field(21_600.0, gt=0, le=604_800)
+    """Seconds of audio that one file may decode to (6 h)."""
+    max_bytes: int = Field(4 << 30, gt=0)
+    """Size of one file in bytes (4 GiB)."""
+    max_channels: int = Field(8, ge=1, le=64)
+    """Channels of one stream; they are averaged."""
+    min_source_hz: int = Field(4_000, ge=1)
+    """Lowest sample rate of a file."""
+    max_source_hz: int = Field(384_000, ge=1)
+    """Highest sample rate of a file."""
+    max_wall_seconds: float = Field(600.0, gt=0)
+    """Seconds that the decoding of one file may take, waits for its consumer not counted."""
+    max_memory_bytes: int = Field(2 << 30, gt=0)
+    """Address space of a decoding child process (2 GiB)."""
+    silence_dbfs: float = Field(-70.0, ge=-200, lt=0)
+    """A span is silent when every 100 ms of it lie below this level, in dB of full scale."""
+    num_workers: int = Field(1, ge=1, le=64)
+    """Child processes that decode; each is started before the first file."""
+
+    def limits(self) -> dict[str, Any]:
+        """Keyword arguments of `eureka.audio.decode.DecodeLimits`."""
+        return self.model_dump(exclude={"silence_dbfs", "num_workers"})
+
+
+class GatewaySettings(BaseModel):
+    """The public server."""
+
+    model_config = _FROZEN
+
+    host: Host = Field("127.0.0.1")
+    """Where it listens; beyond loopback only with keys_file, or with open."""
+    port: Port = Field(50_050)
+    """gRPC port."""
+    metrics_port: Port = Field(0)
+    """HTTP port of the metrics."""
+    encoder_target: Target = Field("127.0.0.1:50051")
+    """The encoder service."""
+    adapter_target: Target = Field("127.0.0.1:50052")
+    """The adapter service; used with two_stage."""
+    decoder_target: Target = Field("127.0.0.1:50053")
+    """The decoder service."""
+    embedding_path: Literal["fused", "two_stage"] = Field("fused")
+    """fused: the encoder service embeds in one call; two_stage: encoder, then adapter, pools apart."""
+    max_concurrent: int = Field(256, ge=1)
+    """Calls at a time; the next one gets RESOURCE_EXHAUSTED."""
+    max_waiting: int = Field(256, ge=0)
+    """Calls that may wait for a stage; beyond them RESOURCE_EXHAUSTED at once."""
+    max_inline_bytes: int = Field(32 << 20, gt=0)
+    """Bytes of audio inside a message (32 MiB); larger files go by Upload."""
+    max_upload_bytes: int = Field(4 << 30, gt=0)
+    """Bytes of one upload (4 GiB)."""
+    upload_folder: FolderPath = Field(Path(".eureka/uploads"), validate_default=True)
+    """Where uploads are kept; a relative path starts at the checkout."""
+    upload_ttl_seconds: float = Field(3_600.0, gt=0)
+    """Seconds after which an upload is deleted (1 h)."""
+    keys_file: FilePath | None = Field(None, validate_default=True)
+    """Hashed API keys, see `python -m eureka.runtime.keys`; without one nobody needs a key."""
+    open: bool = Field(False)
+    """Listen beyond loopback although there is no keys_file."""
+    max_window_audio_seconds: float = Field(300.0, gt=0)
+    """Audio seconds of one Transcribe or Caption; beyond them AUDIO_TOO_LONG."""
+    drain_seconds: float = Field(0.0, ge=0)
+    """Seconds between readiness off and refusing calls, for balancers to notice; 5 in a cluster."""
+    grace_seconds: float = Field(30.0, ge=0)
+    """Seconds that running calls get at a stop."""
+
+
+class StageSettings(BaseModel):
+    """What every stage service has."""
+
+    model_config = _FROZEN
+
+    host: Host = Field("127.0.0.1")
+    """Where it listens; stages have no keys and belong inside a cluster."""
+    port: Port = Field(0)
+    """gRPC port."""
+    metrics_port: Port = Field(0)
+    """HTTP port of the metrics."""
+    triton_target: Target = Field("127.0.0.1:8001")
+    """gRPC address of its Triton."""
+    transport: Literal["inline", "shared_memory"] = Field("inline")
+    """How tensors reach Triton; shared_memory needs both on one host."""
+    max_concurrent: int = Field(64, ge=1)
+    """Calls at a time; the next one gets RESOURCE_EXHAUSTED."""
+    idle_timeout_seconds: float = Field(30.0, gt=0)
+    """Seconds without a word from Triton after which a call counts as lost."""
+    drain_seconds: float = Field(0.0, ge=0)
+    """Seconds between readiness off and refusing calls."""
+    grace_seconds: float = Field(30.0, ge=0)
+    """Seconds that running calls get at a stop."""
+
+
+class EncoderSettings(StageSettings):
+    """The encoder service."""
+
+    port: Port = Field(50_051)
+    """gRPC port."""
+    max_audio_seconds: float = Field(300.0, gt=0)
+    """Audio seconds of one call; beyond them AUDIO_TOO_LONG."""
+
+
+class AdapterSettings(StageSettings):
+    """The adapter service."""
+
+    port: Port = Field(50_052)
+    """gRPC port."""
+
+
+class DecoderSettings(StageSettings):
+    """The decoder service."""
+
+    port: Port = Field(50_053)
+    """gRPC port."""
+
+
+class TritonSettings(BaseModel):
+    """The model server of one machine."""
+
+    model_config = _FROZEN
+
+    host: Host = Field("127.0.0.1")
+    """Where it listens; it has no keys."""
+    http_port: Port = Field(8_000)
+    """HTTP port."""
+    grpc_port: Port = Field(8_001)
+    """gRPC port."""
+    metrics_port: Port = Field(8_002)
+    """HTTP port of its metrics."""
+    num_slots: int = Field(4, ge=1, le=1_024)
+    """Requests that the decoder runs at a time."""
+    max_waiting: int = Field(64, ge=0)
+    """Requests that wait for a slot; beyond them RESOURCE_EXHAUSTED."""
+    start_timeout_seconds: float = Field(120.0, gt=0)
+    """Seconds until all models must answer."""
+
+
+class TlsSettings(BaseModel):
+    """PEM files for every server and channel; without them all is plain text."""
+
+    model_config = _FROZEN
+
+    certificate: FilePath | None = Field(None, validate_default=True)
+    """Certificate chain of the servers, and of clients where client_ca asks for it."""
+    key: FilePath | None = Field(None, validate_default=True)
+    """Private key of the certificate."""
+    root_ca: FilePath | None = Field(None, validate_default=True)
+    """Whose servers channels trust."""
+    client_ca: FilePath | None = Field(None, validate_default=True)
+    """Whose clients servers let in; without it any."""
+
+
+def check_exposure(gateway: GatewaySettings) -> None:
+    """Refuse a gateway that would listen beyond loopback for everybody by accident.
+
+    Raises:
+        InvalidInputError: reason OPEN_WITHOUT_KEYS.
+    """
+    if is_loopback(gateway.host) or gateway.keys_file is not None or gateway.open:
+        return
+    raise InvalidInputError(
+        f"the gateway would listen at {gateway.host} without keys. Set EUREKA_GATEWAY__KEYS_FILE (make keys "
+        "with `python -m eureka.runtime.keys new`), listen at 127.0.0.1, or set EUREKA_GATEWAY__OPEN=true "
+        "to let everybody in",
+        reason="OPEN_WITHOUT_KEYS",
+    )
+
+
+def check_tls(tls: TlsSettings) -> None:
+    """Refuse half a TLS setting.
+
+    Raises:
+        InvalidInputError: reason INCOMPLETE_TLS.
+    """
+    if (tls.certificate is None) is not (tls.key is None):
+        message = "EUREKA_TLS__CERTIFICATE and EUREKA_TLS__KEY go together; only one is set"
+        raise InvalidInputError(message, reason="INCOMPLETE_TLS")
+    if tls.client_ca is not None and tls.certificate is None:
+        message = "EUREKA_TLS__CLIENT_CA needs EUREKA_TLS__CERTIFICATE and EUREKA_TLS__KEY"
+        raise InvalidInputError(message, reason="INCOMPLETE_TLS")
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine reaches `host`."""
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return host == "localhost"
