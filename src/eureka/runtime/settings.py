@@ -29,6 +29,7 @@ from eureka.runtime.settings_sections import (
     EncoderSettings,
     FolderPath,
     GatewaySettings,
+    StackSettings,
     TlsSettings,
     TritonSettings,
     checkout_root,
@@ -83,6 +84,8 @@ class Settings(BaseSettings):
     """Section of the model server, EUREKA_TRITON__..."""
     tls: TlsSettings = TlsSettings()
     """Section of TLS files, EUREKA_TLS__..."""
+    stack: StackSettings = StackSettings()
+    """Section of the local stack, EUREKA_STACK__..."""
 
     @classmethod
     def settings_customise_sources(

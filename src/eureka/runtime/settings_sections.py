@@ -1,4 +1,4 @@
-"""The sections of the settings: audio, gateway, stages, Triton, TLS.
+"""The sections of the settings: audio, gateway, stages, Triton, TLS, local stack.
 
 Each field has its default, its unit where it has one, and a line of meaning. `settings.py` reads them.
 """
@@ -131,7 +131,7 @@ class StageSettings(BaseModel):
     """How tensors reach Triton; shared_memory needs both on one host."""
     max_concurrent: int = Field(64, ge=1)
     """Calls at a time; the next one gets RESOURCE_EXHAUSTED."""
-    idle_timeout_seconds: float = Field(30.0, gt=0)
+    idle_timeout_seconds: float = Field(10.0, gt=0)
     """Seconds without a word from Triton after which a call counts as lost."""
     drain_seconds: float = Field(0.0, ge=0)
     """Seconds between readiness off and refusing calls."""
@@ -196,6 +196,21 @@ class TlsSettings(BaseModel):
     """Whose servers channels trust."""
     client_ca: FilePath | None = Field(None, validate_default=True)
     """Whose clients servers let in; without it any."""
+
+
+class StackSettings(BaseModel):
+    """The local stack: all components of one machine, as children of one supervisor."""
+
+    model_config = _FROZEN
+
+    folder: FolderPath = Field(Path(".eureka"), validate_default=True)
+    """Where stack.json, the lock and the logs lie; a relative path starts at the checkout."""
+    decoders: int = Field(1, ge=1, le=8)
+    """Decoder services; calls go round among them."""
+    start_timeout_seconds: float = Field(180.0, gt=0)
+    """Seconds until a real inference must have come through the gateway."""
+    grace_seconds: float = Field(35.0, ge=0)
+    """Seconds that a component gets to end before it is killed; above the grace of the services."""
 
 
 def check_exposure(gateway: GatewaySettings) -> None:
