@@ -72,13 +72,17 @@ class ProcessGroup:
             dist.barrier()
 
     def average_gradients(self, module: nn.Module) -> None:
-        """Replace each gradient by its mean over the processes."""
+        """Replace each gradient by its mean over the processes; one message for all of them."""
         if self.world == 1:
             return
-        for parameter in module.parameters():
-            if parameter.grad is not None:
-                dist.all_reduce(parameter.grad)
-                parameter.grad.div_(self.world)
+        gradients = [parameter.grad for parameter in module.parameters() if parameter.grad is not None]
+        flat = torch.cat([gradient.flatten().float() for gradient in gradients])
+        dist.all_reduce(flat)
+        flat /= self.world
+        start = 0
+        for gradient in gradients:
+            gradient.copy_(flat[start : start + gradient.numel()].view_as(gradient))
+            start += gradient.numel()
 
     def value_of_first(self, value: float) -> float:
         """The first process's value, so that all take the same decision."""
