@@ -77,7 +77,7 @@ class ServedCall:
         return grpc.StatusCode.UNKNOWN if isinstance(error, Exception) else grpc.StatusCode.CANCELLED
 
 
-class AroundInterceptor(grpc.aio.ServerInterceptor[Any, Any]):
+class AroundInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]  # not at run time
     """Runs `around` about the handler of every method but health and reflection."""
 
     def around(self, call: ServedCall) -> AbstractAsyncContextManager[None]:

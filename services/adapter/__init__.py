@@ -1,0 +1,1 @@
+"""Second stage: encoder frames to audio embeddings."""

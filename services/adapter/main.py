@@ -1,0 +1,49 @@
+"""Root of the adapter service."""
+
+from __future__ import annotations
+
+import functools
+from typing import Protocol
+
+from eureka.engine.messages import AUDIO_FRONTEND, MOE_ADAPTER
+from eureka.runtime.health import HealthMonitor
+from eureka.runtime.settings import Settings
+from eureka.runtime.supervisor import ModelRepository, ModelSupervisor
+from eureka.stage.v1 import adapter_service_pb2, adapter_service_pb2_grpc
+from services.adapter.servicer import AdapterModels, AdapterServicer
+from services.stage import Stage, new_metrics, run_root, run_stage, start_stage
+from services.triton import Probing, open_triton, supervised
+
+SERVICE = adapter_service_pb2.DESCRIPTOR.services_by_name["AdapterService"].full_name
+
+
+class AdapterTriton(AdapterModels, ModelRepository, Probing, Protocol):
+    """All that this service asks of its Triton."""
+
+
+def build(triton: AdapterTriton, settings: Settings) -> Stage:
+    """The service over `triton`."""
+    metrics = new_metrics("adapter")
+    monitor = HealthMonitor(None, [SERVICE])
+    supervisor = ModelSupervisor(
+        triton,
+        supervised(triton, MOE_ADAPTER.name),
+        readiness=monitor,
+        dependents=(supervised(triton, AUDIO_FRONTEND.name),),
+        on_reload=metrics.record_model_reload,
+    )
+    add = functools.partial(
+        adapter_service_pb2_grpc.add_AdapterServiceServicer_to_server, AdapterServicer(triton)
+    )
+    return Stage("adapter", SERVICE, ("Adapt",), add, monitor, supervisor, metrics)
+
+
+async def serve(settings: Settings) -> None:
+    """Serve until a signal."""
+    async with open_triton(settings.adapter) as triton:
+        await run_stage(await start_stage(build(triton, settings), settings.adapter, settings))
+
+
+def main() -> int:
+    """Run the service; the exit status."""
+    return run_root(serve)

@@ -1,0 +1,1 @@
+"""First stage: pcm to encoder frames or audio embeddings."""

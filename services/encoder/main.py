@@ -1,0 +1,48 @@
+"""Root of the encoder service."""
+
+from __future__ import annotations
+
+import functools
+from typing import Protocol
+
+from eureka.engine.messages import AUDIO_ENCODER, AUDIO_FRONTEND
+from eureka.runtime.health import HealthMonitor
+from eureka.runtime.settings import Settings
+from eureka.runtime.supervisor import ModelRepository, ModelSupervisor
+from eureka.stage.v1 import encoder_service_pb2, encoder_service_pb2_grpc
+from services.encoder.servicer import EncoderModels, EncoderServicer
+from services.stage import Stage, new_metrics, run_root, run_stage, start_stage
+from services.triton import Probing, open_triton, supervised
+
+SERVICE = encoder_service_pb2.DESCRIPTOR.services_by_name["EncoderService"].full_name
+
+
+class EncoderTriton(EncoderModels, ModelRepository, Probing, Protocol):
+    """All that this service asks of its Triton."""
+
+
+def build(triton: EncoderTriton, settings: Settings) -> Stage:
+    """The service over `triton`."""
+    metrics = new_metrics("encoder")
+    monitor = HealthMonitor(None, [SERVICE])
+    supervisor = ModelSupervisor(
+        triton,
+        supervised(triton, AUDIO_ENCODER.name),
+        readiness=monitor,
+        dependents=(supervised(triton, AUDIO_FRONTEND.name),),
+        on_reload=metrics.record_model_reload,
+    )
+    servicer = EncoderServicer(triton, settings.encoder.max_audio_seconds)
+    add = functools.partial(encoder_service_pb2_grpc.add_EncoderServiceServicer_to_server, servicer)
+    return Stage("encoder", SERVICE, ("Encode", "Embed"), add, monitor, supervisor, metrics)
+
+
+async def serve(settings: Settings) -> None:
+    """Serve until a signal."""
+    async with open_triton(settings.encoder) as triton:
+        await run_stage(await start_stage(build(triton, settings), settings.encoder, settings))
+
+
+def main() -> int:
+    """Run the service; the exit status."""
+    return run_root(serve)
