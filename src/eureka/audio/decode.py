@@ -111,16 +111,22 @@ class AudioReader:
         source: path, bytes or seekable reader.
         limits: what the file may cost.
         clock: seconds, monotonic.
+        channel: the only one that is heard, from 0; the mean of all when omitted.
 
     Raises:
         EurekaError: see `open_audio`; iterating raises the errors that only decoding shows.
     """
 
     def __init__(
-        self, source: AudioSource, limits: DecodeLimits, clock: Callable[[], float] = time.monotonic
+        self,
+        source: AudioSource,
+        limits: DecodeLimits,
+        clock: Callable[[], float] = time.monotonic,
+        channel: int | None = None,
     ) -> None:
         self._limits = limits
         self._clock = clock
+        self._channel = channel
         self._busy_seconds = 0.0
         self._num_samples = 0
         self._num_corrupt = 0
@@ -181,6 +187,7 @@ class AudioReader:
         context = self._stream.codec_context
         self._source_hz, self._num_channels = context.sample_rate, context.layout.nb_channels
         self._check_stream(self._source_hz, self._num_channels)
+        self._check_channel(self._num_channels)
         stated = _stated_seconds(self._container, self._opened)
         self._check_length(stated or 0.0, "declares")
         self._declared_seconds = self._opened.declared_wav_seconds or stated
@@ -194,6 +201,11 @@ class AudioReader:
             served = f"{limits.min_source_hz:,} to {limits.max_source_hz:,} Hz"
             message = f"the audio has {source_hz:,} samples a second; {served} are served"
             raise InvalidAudioError(message, reason="SAMPLE_RATE_OUT_OF_RANGE")
+
+    def _check_channel(self, num_channels: int) -> None:
+        if self._channel is not None and not 0 <= self._channel < num_channels:
+            message = f"the audio has {num_channels} channels, counted from 0; there is no {self._channel}"
+            raise InvalidAudioError(message, reason="NO_SUCH_CHANNEL")
 
     def _check_length(self, seconds: float, verb: str) -> None:
         limit = self._limits.max_decoded_seconds
@@ -226,7 +238,7 @@ class AudioReader:
                 yield rate, _join(parts)
                 parts, num_parts_samples = [], 0
             rate = frame.sample_rate
-            parts.append(frame_to_mono(frame))
+            parts.append(frame_to_mono(frame, self._channel))
             num_parts_samples += frame.samples
         if parts:
             yield rate, _join(parts)
@@ -271,18 +283,25 @@ class AudioReader:
         raise InvalidAudioError("the file has a header but no audio (0 samples)", reason="EMPTY_AUDIO")
 
 
-def open_audio(source: AudioSource, limits: DecodeLimits | None = None) -> AudioReader:
+def open_audio(
+    source: AudioSource, limits: DecodeLimits | None = None, channel: int | None = None
+) -> AudioReader:
     """Open a path, bytes or a seekable reader for decoding in this process.
+
+    Args:
+        source: see there.
+        limits: what the file may cost.
+        channel: the only one that is heard, from 0; the mean of all when omitted.
 
     Raises:
         NotFoundError: no such file.
         InvalidInputError: no regular file, not readable, or a reader that cannot seek.
         InvalidAudioError: no audio that is served; the reason is one of EMPTY_AUDIO, NOT_AUDIO,
             PLAYLIST_REFUSED, NO_AUDIO_STREAM, UNSUPPORTED_CODEC, TOO_MANY_CHANNELS,
-            SAMPLE_RATE_OUT_OF_RANGE.
+            NO_SUCH_CHANNEL, SAMPLE_RATE_OUT_OF_RANGE.
         AudioTooLongError: more bytes (TOO_MANY_BYTES) or declared seconds than allowed.
     """
-    return AudioReader(source, limits or DecodeLimits())
+    return AudioReader(source, limits or DecodeLimits(), channel=channel)
 
 
 def decode_all(source: AudioSource, limits: DecodeLimits | None = None) -> Pcm:

@@ -27,6 +27,7 @@ import numpy as np
 from eureka.audio.decode import AudioInfo, DecodeLimits
 from eureka.audio.decode_wire import (
     ClosedError,
+    DecodeJob,
     Kind,
     error_from_json,
     info_from_json,
@@ -78,8 +79,15 @@ class DecodePool:
         for _ in range(num_workers):
             self._free.put(_Child(self.limits.max_memory_bytes))
 
-    def open(self, source: AudioSource) -> PooledReader:
+    def open(
+        self, source: AudioSource, *, limits: DecodeLimits | None = None, channel: int | None = None
+    ) -> PooledReader:
         """Open a path, bytes or a seekable reader; iterate the result for its pcm blocks.
+
+        Args:
+            source: see there.
+            limits: of this file instead of the pool's; memory stays the pool's.
+            channel: the only one that is heard, from 0; the mean of all when omitted.
 
         Raises:
             EurekaError: as `eureka.audio.decode.open_audio`, and besides InvalidAudioError with
@@ -88,10 +96,11 @@ class DecodePool:
             QueueFullError: no child became free in time.
             StageUnavailableError: the pool is closed, or children cannot be started.
         """
-        opened = open_source(source, self.limits.max_bytes)
+        job = DecodeJob(limits or self.limits, channel)
+        opened = open_source(source, job.limits.max_bytes)
         try:
             with _as_file(opened) as file:
-                return self._open(file)
+                return self._open(file, job)
         finally:
             opened.close()
 
@@ -126,14 +135,14 @@ class DecodePool:
         if not self._is_closed:
             self._free.put(child if is_usable else _Child(self.limits.max_memory_bytes))
 
-    def _open(self, file: BinaryIO) -> PooledReader:
-        reader = PooledReader(self, self._take())
+    def _open(self, file: BinaryIO, job: DecodeJob) -> PooledReader:
+        reader = PooledReader(self, self._take(), job)
         try:
             reader.start(file)
         except InvalidAudioError as error:
             if error.reason != "DECODER_DIED" or not reader.was_killed:
                 raise
-            reader = PooledReader(self, self._take())  # not the file's fault: once more
+            reader = PooledReader(self, self._take(), job)  # not the file's fault: once more
             reader.start(file)
         return reader
 
@@ -162,9 +171,10 @@ class PooledReader:
     Holds its child until the file ends, fails or is closed.
     """
 
-    def __init__(self, pool: DecodePool, child: _Child) -> None:
+    def __init__(self, pool: DecodePool, child: _Child, job: DecodeJob) -> None:
         self._pool = pool
         self._child = child
+        self._job = job
         self._waited_seconds = 0.0
         self._is_running = True
         self._info: AudioInfo | None = None
@@ -184,7 +194,7 @@ class PooledReader:
             EurekaError: as `DecodePool.open`.
         """
         try:
-            send_job(self._child.connection, self._pool.limits, file.fileno())
+            send_job(self._child.connection, self._job, file.fileno())
         except ClosedError as error:
             raise self._died() from error
         self._info = info_from_json(self._answer()[1])
@@ -222,13 +232,14 @@ class PooledReader:
     def _answer(self) -> tuple[Kind, bytes]:
         """The child's next INFO, BLOCK or DONE; its error is raised."""
         started = time.monotonic()
-        left = self._pool.limits.max_wall_seconds + ANSWER_GRACE_SECONDS - self._waited_seconds
+        max_wall_seconds = self._job.limits.max_wall_seconds
+        left = max_wall_seconds + ANSWER_GRACE_SECONDS - self._waited_seconds
         try:
             self._child.connection.settimeout(max(left, 0.001))
             kind, body = receive(self._child.connection)
         except TimeoutError as error:
             self._finish(is_usable=False)
-            message = f"decoding took more than {self._pool.limits.max_wall_seconds:g} s, which is the limit"
+            message = f"decoding took more than {max_wall_seconds:g} s, which is the limit"
             raise AudioTooLongError(message, reason="DECODE_TOO_SLOW") from error
         except ClosedError as error:
             raise self._died() from error

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import socket
 import struct
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from enum import Enum
 from typing import Any
 
@@ -46,6 +46,19 @@ class ClosedError(Exception):
     """The other side is gone."""
 
 
+@dataclass(frozen=True, slots=True)
+class DecodeJob:
+    """What a child is asked to do with a file.
+
+    Attributes:
+        limits: what the file may cost.
+        channel: the only one that is heard, from 0; None is the mean of all.
+    """
+
+    limits: DecodeLimits
+    channel: int | None = None
+
+
 def send(connection: socket.socket, kind: Kind, body: bytes = b"") -> None:
     """Send one message.
 
@@ -73,9 +86,9 @@ def receive(connection: socket.socket) -> tuple[Kind, bytes]:
     return Kind(letter), _receive_exactly(connection, length)
 
 
-def send_job(connection: socket.socket, limits: DecodeLimits, descriptor: int) -> None:
+def send_job(connection: socket.socket, job: DecodeJob, descriptor: int) -> None:
     """Send a job with the descriptor of its file."""
-    body = json.dumps(asdict(limits)).encode()
+    body = json.dumps(asdict(job)).encode()
     try:
         socket.send_fds(connection, [_HEADER.pack(Kind.JOB.value, len(body))], [descriptor])
         connection.sendall(body)
@@ -83,7 +96,7 @@ def send_job(connection: socket.socket, limits: DecodeLimits, descriptor: int) -
         raise ClosedError(str(error)) from error
 
 
-def receive_job(connection: socket.socket) -> tuple[DecodeLimits, int]:
+def receive_job(connection: socket.socket) -> tuple[DecodeJob, int]:
     """Wait for a job; a STOP that came too late for the last one is passed over.
 
     Raises:
@@ -97,7 +110,8 @@ def receive_job(connection: socket.socket) -> tuple[DecodeLimits, int]:
         letter, length = _HEADER.unpack(header)
         body = _receive_exactly(connection, length)
         if letter == Kind.JOB.value and descriptors:
-            return DecodeLimits(**json.loads(body)), descriptors[0]
+            plain = json.loads(body)
+            return DecodeJob(DecodeLimits(**plain["limits"]), plain["channel"]), descriptors[0]
 
 
 def info_to_json(info: AudioInfo) -> bytes:

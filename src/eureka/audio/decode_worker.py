@@ -15,8 +15,16 @@ import sys
 import wave
 from typing import BinaryIO
 
-from eureka.audio.decode import AudioReader, DecodeLimits, decode_all
-from eureka.audio.decode_wire import ClosedError, Kind, error_to_json, info_to_json, receive_job, send
+from eureka.audio.decode import decode_all, open_audio
+from eureka.audio.decode_wire import (
+    ClosedError,
+    DecodeJob,
+    Kind,
+    error_to_json,
+    info_to_json,
+    receive_job,
+    send,
+)
 from eureka.errors import EurekaError, InvalidAudioError
 
 CPU_GRACE_SECONDS = 10
@@ -31,9 +39,9 @@ def main(socket_descriptor: int, max_memory_bytes: int) -> None:
     with contextlib.suppress(ClosedError):
         send(connection, Kind.READY)
         while True:
-            limits, descriptor = receive_job(connection)
+            job, descriptor = receive_job(connection)
             with os.fdopen(descriptor, "rb") as file:
-                _serve(connection, file, limits)
+                _serve(connection, file, job)
 
 
 def confine(max_memory_bytes: int) -> None:
@@ -68,11 +76,12 @@ def _warm_up() -> None:
     decode_all(buffer.getvalue())
 
 
-def _serve(connection: socket.socket, file: BinaryIO, limits: DecodeLimits) -> None:
+def _serve(connection: socket.socket, file: BinaryIO, job: DecodeJob) -> None:
     """Decode one file; exactly one ERROR or DONE ends the answers."""
+    limits = job.limits
     _limit_cpu(limits.max_wall_seconds)
     try:
-        with AudioReader(file, limits) as reader:
+        with open_audio(file, limits, job.channel) as reader:
             send(connection, Kind.INFO, info_to_json(reader.info))
             for block in reader:
                 if _has_message(connection):

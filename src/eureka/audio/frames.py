@@ -1,4 +1,4 @@
-"""Decoded frames of any sample format as mono float32."""
+"""Decoded frames of any sample format as mono float32: the mean of all channels, or one of them."""
 
 from __future__ import annotations
 
@@ -18,13 +18,21 @@ written as floats, say) or garbage."""
 _FULL_SCALE = {"u8": 2.0**7, "s16": 2.0**15, "s32": 2.0**31, "s64": 2.0**63}
 
 
-def frame_to_mono(frame: av.AudioFrame) -> Pcm:
-    """Average of the channels: (samples,) float32, full scale 1.0; float samples may be anything.
+def frame_to_mono(frame: av.AudioFrame, channel: int | None = None) -> Pcm:
+    """(samples,) float32, full scale 1.0; float samples may be anything.
+
+    Args:
+        frame: of any number of channels.
+        channel: which one, from 0; the average of all when omitted. A frame in the middle of a damaged
+            stream may have fewer channels than the stream: its last one then stands for those it lacks.
 
     Raises:
         InvalidAudioError: a sample format that is not served (UNSUPPORTED_CODEC).
     """
     channels = _channels(frame)
+    if channel is not None:
+        channel = min(channel, len(channels) - 1)
+        channels = channels[channel : channel + 1]
     kind = frame.format.name.removesuffix("p")
     with np.errstate(over="ignore", invalid="ignore"):  # `check_samples` follows
         mono: Pcm = channels[0].astype(np.float32)

@@ -54,6 +54,27 @@ def test_decode_channels_are_averaged(num_channels):
     assert np.abs(pcm - samples.mean(axis=1) / 32_768).max() < 1e-6
 
 
+@pytest.mark.parametrize("channel", range(3))
+def test_decode_one_channel_is_heard_alone(channel):
+    levels = np.arange(1, 4) / 10
+    samples = np.round(tone(0.5, level=1.0)[:, None] * levels * 32_767).astype(np.int16)
+
+    with open_audio(wav(samples), channel=channel) as reader:
+        pcm = np.concatenate(list(reader))
+
+    assert np.array_equal(pcm, samples[:, channel].astype(np.float32) / 32_768)
+
+
+@pytest.mark.parametrize("channel", [-1, 2])
+def test_decode_channel_that_the_audio_lacks_is_refused(channel):
+    stereo = encode("flac", tone(0.2), num_channels=2)
+
+    with pytest.raises(InvalidAudioError, match="2 channels") as caught:
+        open_audio(stereo, channel=channel)
+
+    assert caught.value.reason == "NO_SUCH_CHANNEL"
+
+
 @pytest.mark.parametrize(
     ("dtype", "scale", "offset"),
     [("u1", 127, 128), ("<i2", 32_767, 0), ("<i4", 2**31 - 129, 0), ("<f4", 1, 0), ("<f8", 1, 0)],

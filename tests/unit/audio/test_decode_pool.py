@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from eureka.audio.decode import DecodeLimits, decode_all
+from eureka.audio.decode import DecodeLimits, decode_all, open_audio
 from eureka.audio.decode_pool import DecodePool, PooledReader
 from eureka.errors import AudioTooLongError, InvalidAudioError, QueueFullError, StageUnavailableError
 from tests.unit.audio.audio_files import encode, silent_opus, tone, wav
@@ -264,3 +264,16 @@ def test_pool_under_lower_limits_of_a_batch_system_keeps_to_those():
 def test_pool_without_workers_is_refused():
     with pytest.raises(ValueError, match="num_workers"):
         DecodePool(0)
+
+
+def test_pool_open_with_limits_and_channel_of_one_file_leaves_others_alone(pool):
+    stereo = wav(np.stack([tone(0.3), tone(0.3, hz=880)], axis=1))
+
+    with pool.open(stereo, channel=1) as reader:
+        second = np.concatenate(list(reader))
+    with pytest.raises(AudioTooLongError):
+        pool.open(stereo, limits=DecodeLimits(max_decoded_seconds=0.1))
+
+    with open_audio(stereo, channel=1) as reader:
+        assert np.array_equal(second, np.concatenate(list(reader)))
+    assert np.array_equal(pool.decode(stereo), decode_all(stereo))
