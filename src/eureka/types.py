@@ -190,6 +190,23 @@ class Logprobs:
 
 
 @dataclass(frozen=True, slots=True)
+class TokenLogprobs:
+    """As `Logprobs`, by ids: what the engine knows before the text side names them.
+
+    Attributes:
+        token_id: the chosen token.
+        logprob: natural logarithm of its probability, before temperature and penalties.
+        top_ids: the most probable tokens, most probable first.
+        top_logprobs: of each of `top_ids`.
+    """
+
+    token_id: int
+    logprob: float
+    top_ids: tuple[int, ...]
+    top_logprobs: tuple[float, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Usage:
     """What a result cost; `seconds` is wall time a stage."""
 
@@ -282,7 +299,11 @@ class CallContext:
 
 @dataclass(frozen=True, slots=True)
 class HearingResult:
-    """The answer about one file, as the command line and the services give it."""
+    """The answer about one file, as the command line and the services give it.
+
+    `log_probabilities` holds, for each label of a closed set, the natural logarithm of the probability that
+    the whole answer is this label; `scores` is their softmax. The command line's output leaves it out.
+    """
 
     path: str
     task: Task
@@ -294,6 +315,7 @@ class HearingResult:
     usage: Usage
     label: str | None = None
     scores: dict[str, float] | None = None
+    log_probabilities: dict[str, float] | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Plain object with the field names of the command line's JSON output."""

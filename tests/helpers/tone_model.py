@@ -12,9 +12,21 @@ from itertools import groupby
 import numpy as np
 from numpy.typing import NDArray
 
-from eureka.engine.request import Delta, Label, LabelScores, Request
+from eureka.engine.request import LabelScores
+from eureka.text.answers import AnswerWriter, check_instruction, instruction_prompt
+from eureka.text.prompts import Prompt, PromptBuilder
 from eureka.text.tokenizer import Tokenizer
-from eureka.types import SAMPLE_RATE_HZ, SAMPLES_PER_AUDIO_TOKEN, Ending, Pcm, Usage
+from eureka.types import (
+    SAMPLE_RATE_HZ,
+    SAMPLES_PER_AUDIO_TOKEN,
+    Ending,
+    Instruction,
+    Pcm,
+    Task,
+    TextDelta,
+    TextRequest,
+    Usage,
+)
 
 WORDS = ("alpha", "bravo", "charlie", "delta", "echo", "foxtrot", "golf", "hotel", "india", "juliett")
 WORD_SECONDS, GAP_SECONDS = 0.48, 0.24
@@ -23,7 +35,7 @@ WIDTH = 2
 _FIRST_HZ, _STEP_HZ = 400, 200
 _SHORTEST_WORD_TOKENS = 4
 
-Fault = Callable[[Request, int], tuple[Sequence[str], Ending] | None]
+Fault = Callable[[TextRequest, int], tuple[Sequence[str], Ending] | None]
 """(request, number of requests so far) -> words and ending instead of what is heard, or None."""
 
 
@@ -65,33 +77,54 @@ class ToneEmbedder:
 
 
 class ToneDecoder:
-    """Says the words of the rows; captions are the same words with time tokens around each."""
+    """Says the words of the rows; captions are the same words with time tokens around each.
 
-    def __init__(self, tokenizer: Tokenizer, fault: Fault = lambda request, number: None) -> None:
+    Attributes:
+        requests: what it was asked.
+        prompts: of each request, as its checkpoint would lay it out.
+    """
+
+    def __init__(
+        self,
+        tokenizer: Tokenizer,
+        prompts: PromptBuilder,
+        fault: Fault = lambda request, number: None,
+    ) -> None:
         self._tokenizer = tokenizer
+        self._builder = prompts
         self._fault = fault
-        self._caption_id = tokenizer.special_id("<|caption|>")
-        self.requests: list[Request] = []
+        self.requests: list[TextRequest] = []
+        self.prompts: list[Prompt] = []
 
-    def generate(self, request: Request) -> Iterator[Delta]:
-        self.requests.append(request)
+    def check(self, instruction: Instruction) -> None:
+        check_instruction(self._builder, instruction)
+
+    def generate(self, request: TextRequest) -> Iterator[TextDelta]:
+        num_prompt_tokens = self._note(request)
         fault = self._fault(request, len(self.requests))
         if fault is not None:
             ids, ending = self._tokenizer.encode(" ".join(fault[0])), fault[1]
-        elif self._caption_id in request.prompt_ids:
+        elif request.instruction.task is Task.CAPTION:
             ids, ending = self._tokenizer.encode(_captioned(request)), Ending.STOP
         else:
             ids, ending = self._tokenizer.encode(" ".join(_words(request))), Ending.STOP
+        writer = AnswerWriter(self._tokenizer)
         for token_id in ids:
-            yield Delta((token_id,))
-        yield Delta((), ending, Usage(len(request.prompt_ids), len(ids)))
+            yield writer.write([token_id])
+        yield writer.write([], ending=ending, usage=Usage(num_prompt_tokens, len(ids)))
 
-    def score(self, request: Request, labels: Sequence[Label]) -> LabelScores:
-        self.requests.append(request)
+    def score(self, request: TextRequest, labels: Sequence[str]) -> LabelScores:
+        num_prompt_tokens = self._note(request)
         heard = " ".join(_words(request))
-        fits = [self._tokenizer.decode(label.token_ids) == heard for label in labels]
-        logs = tuple(-0.1 if fit else -6.0 for fit in fits)
-        return LabelScores(tuple(label.name for label in labels), logs, Usage(len(request.prompt_ids)))
+        logs = tuple(-0.1 if label.replace("_", " ") == heard else -6.0 for label in labels)
+        return LabelScores(tuple(labels), logs, Usage(num_prompt_tokens))
+
+    def _note(self, request: TextRequest) -> int:
+        """Remember a request; the length of its prompt."""
+        self.requests.append(request)
+        prompt = instruction_prompt(self._builder, request.instruction, len(request.audio_embeddings))
+        self.prompts.append(prompt)
+        return len(prompt.prompt_ids)
 
 
 def _tokens(pcm: Pcm) -> Iterator[Pcm]:
@@ -100,7 +133,7 @@ def _tokens(pcm: Pcm) -> Iterator[Pcm]:
         yield np.pad(token, (0, SAMPLES_PER_AUDIO_TOKEN - len(token)))
 
 
-def _runs(request: Request) -> Iterator[tuple[str, int, int]]:
+def _runs(request: TextRequest) -> Iterator[tuple[str, int, int]]:
     """(word, first token, token after the last) of each tone; of a cut one, the half that was heard."""
     pitches = [
         round((hertz - _FIRST_HZ) / _STEP_HZ) if level > 0.05 else None
@@ -116,11 +149,11 @@ def _runs(request: Request) -> Iterator[tuple[str, int, int]]:
         place += length
 
 
-def _words(request: Request) -> list[str]:
+def _words(request: TextRequest) -> list[str]:
     return [word for word, _, _ in _runs(request)]
 
 
-def _captioned(request: Request) -> str:
+def _captioned(request: TextRequest) -> str:
     marked = (f"<|{_mark(start)}|>{word}<|{_mark(end)}|>" for word, start, end in _runs(request))
     return "".join(marked) or "silence"
 

@@ -65,12 +65,11 @@ def open_local(settings: Settings, checkpoint: Path | None = None) -> Iterator[L
         tokenizer = Tokenizer.from_folder(folder)
         embedder = ReferenceEmbedder(model)
         backend = ReferenceBackend(model.backbone, _NUM_SLOTS)
+        prompts = PromptBuilder(tokenizer, model.config)
         engine = Engine(backend, tokenizer.end_id, repetition_penalty=model.config.repetition_penalty)
         listener = Listener(
             embedder,
-            EngineDecoder(engine),
-            tokenizer,
-            PromptBuilder(tokenizer, model.config),
+            EngineDecoder(engine, tokenizer, prompts),
             ListenerSettings(
                 model=model.config.name,
                 best_window_seconds=model.config.best_window_seconds,

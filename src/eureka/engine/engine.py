@@ -10,13 +10,14 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from eureka.engine.backend import Backend, Prefill
 from eureka.engine.clock import Clock, MonotonicClock
 from eureka.engine.handle import RequestHandle
+from eureka.engine.logprobs import token_logprobs
 from eureka.engine.repetition import RepetitionDetector, RepetitionRule
 from eureka.engine.request import (
     Delta,
@@ -254,15 +255,16 @@ class Engine:
         batch = [r for r, good in zip(batch, is_number, strict=True) if good]
         if not batch:
             return
-        token_ids = self._sampler.sample([r.slot for r in batch], logits[is_number])
-        for running, token_id in zip(batch, token_ids, strict=True):
+        logits = logits[is_number]
+        token_ids = self._sampler.sample([r.slot for r in batch], logits)
+        for running, token_id, row in zip(batch, token_ids, logits, strict=True):
             ending = running.take(token_id, self.end_token_id)
-            new = () if ending is Ending.STOP else (token_id,)
-            self._counters.generated_tokens += len(new)
+            delta = Delta() if token_id == self.end_token_id else _delta(running, token_id, row)
+            self._counters.generated_tokens += len(delta.token_ids)
             if ending is None:
-                running.handle.put(Delta(new))
+                running.handle.put(delta)
             else:
-                self._end(running, ending, new)
+                self._end(running, ending, delta)
 
     def _score(self, running: Running, first_logits: Floats) -> None:
         try:
@@ -298,8 +300,8 @@ class Engine:
         waited = {"wait": self.clock.now() - entry.arrived}
         entry.handle.put(Delta((), ending, Usage(entry.request.num_prompt_tokens, 0, waited)))
 
-    def _end(self, running: Running, ending: Ending, token_ids: tuple[int, ...] = ()) -> None:
-        """Free the slot, then tell the caller."""
+    def _end(self, running: Running, ending: Ending, delta: Delta | None = None) -> None:
+        """Free the slot, then tell the caller, with the last tokens in `delta`."""
         self.backend.release(running.slot)
         self._sampler.release(running.slot)
         with self._changed:
@@ -308,7 +310,8 @@ class Engine:
             self._live.discard(running.request.request_id)
             self._cancelled.discard(running.request.request_id)
             self._counters.endings[ending] += 1
-        running.handle.put(Delta(token_ids, ending, running.usage(self.clock.now())))
+        usage = running.usage(self.clock.now())
+        running.handle.put(replace(delta or Delta(), ending=ending, usage=usage))
 
     def _fail(self, batch: list[Running], event: str) -> None:
         if not batch:
@@ -357,6 +360,12 @@ class Engine:
 
 def _is_late(request: Request, now: float) -> bool:
     return request.deadline is not None and request.deadline <= now
+
+
+def _delta(running: Running, token_id: int, logits: Floats) -> Delta:
+    """One new token; `logits` (V,) are those it was chosen from, before temperature and penalties."""
+    num_top = running.request.sampling.top_logprobs
+    return Delta((token_id,), logprobs=(token_logprobs(logits, token_id, num_top),) if num_top else ())
 
 
 def _to_prefill(running: Running) -> Prefill:

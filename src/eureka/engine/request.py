@@ -1,4 +1,4 @@
-"""What goes into the engine and what comes out: Request, Label, Delta, LabelScores.
+"""What goes into the engine and what comes out: Request, StopCondition, Label, Delta, LabelScores.
 
 Token ids only: text, templates and audio are the callers' affair. No torch here.
 """
@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from eureka.errors import InvalidInputError
-from eureka.types import Ending, SamplingParams, Usage
+from eureka.types import Ending, Priority, SamplingParams, TokenLogprobs, Usage
 
 TEXT_TOKEN_TYPE = 0
 """`token_type_ids` of text positions (eureka-audio.md 6, assembly)."""
@@ -20,12 +21,26 @@ TEXT_TOKEN_TYPE = 0
 AUDIO_TOKEN_TYPE = 3
 """`token_type_ids` of positions whose embedding is an audio embedding."""
 
+MAX_STOP_STRINGS, MAX_STOP_CHARACTERS = 8, 64
+"""Bounds of `SamplingParams.stop`: each new token is compared with all of them."""
+
+MAX_TOP_LOGPROBS = 20
+"""Bound of `SamplingParams.top_logprobs`: each entry travels with each token."""
+
 Ids = NDArray[np.int64]
 Floats = NDArray[np.float32]
 
 
 def _no_audio() -> Floats:
     return np.zeros((0, 0), dtype=np.float32)
+
+
+class StopCondition(Protocol):
+    """Follows one answer and tells when it has said enough; the engine knows ids, not text."""
+
+    def push(self, token_id: int) -> bool:
+        """Take the next token; True once the answer ends with it."""
+        ...
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -39,7 +54,9 @@ class Request:
         audio_embeddings: (A, W) float32; row a replaces the embedding at the a-th audio position.
         sampling: how tokens are chosen.
         deadline: time on the engine's clock after which the request ends with DEADLINE.
-        priority: higher goes first; equal priorities go in the order of arrival.
+        priority: a `types.Priority`; higher goes first, equal ones go in the order of arrival.
+        stop: ends the answer with STOP behind the token that meets it; follows this request only. It is the
+            caller's reading of `sampling.stop`, which the engine checks but cannot look for in ids.
     """
 
     request_id: str
@@ -48,7 +65,8 @@ class Request:
     audio_embeddings: Floats = field(default_factory=_no_audio)
     sampling: SamplingParams = field(default_factory=SamplingParams)
     deadline: float | None = None
-    priority: int = 0
+    priority: int = Priority.DEFAULT
+    stop: StopCondition | None = None
 
     @property
     def num_prompt_tokens(self) -> int:
@@ -71,11 +89,15 @@ class Label:
 
 @dataclass(frozen=True, slots=True)
 class Delta:
-    """New tokens of a request; the last delta, and only that, carries `ending` and `usage`."""
+    """New tokens of a request; the last delta, and only that, carries `ending` and `usage`.
+
+    `logprobs` has one entry a new token where the request's sampling asks for them, else none.
+    """
 
     token_ids: tuple[int, ...] = ()
     ending: Ending | None = None
     usage: Usage | None = None
+    logprobs: tuple[TokenLogprobs, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,10 +191,17 @@ def check_sampling(params: SamplingParams) -> None:
         ("top_p", 0 < params.top_p <= 1, "in (0, 1] (1 switches it off)"),
         ("repetition_penalty", penalty is None or 0 < penalty < math.inf, "above 0 (1 switches it off)"),
         ("seed", params.seed >= 0, "at least 0"),
+        ("top_logprobs", 0 <= params.top_logprobs <= MAX_TOP_LOGPROBS, f"in [0, {MAX_TOP_LOGPROBS}]"),
+        ("stop", len(params.stop) <= MAX_STOP_STRINGS, f"at most {MAX_STOP_STRINGS} strings"),
+        ("stop", all(map(_may_stop, params.stop)), f"strings of 1 to {MAX_STOP_CHARACTERS} characters"),
     )
     for name, holds, wanted in rules:
         if not holds:
             raise InvalidInputError(f"{name} is {getattr(params, name)}; it must be {wanted}")
+
+
+def _may_stop(string: str) -> bool:
+    return 1 <= len(string) <= MAX_STOP_CHARACTERS
 
 
 def check_labels(labels: tuple[Label, ...], vocab_size: int) -> None:

@@ -34,6 +34,8 @@ class Running:
             return Ending.STOP
         self.last_token = token_id
         self.num_generated += 1
+        if self.request.stop is not None and self.request.stop.push(token_id):
+            return Ending.STOP
         if self.repetition.push(token_id):
             return Ending.REPETITION
         if self.num_generated >= self.request.sampling.max_new_tokens:

@@ -7,10 +7,9 @@ wide. Nothing here knows what the right answer is.
 from __future__ import annotations
 
 import hashlib
-import math
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,14 +20,13 @@ import torch
 from eureka.engine.embedder import ReferenceEmbedder
 from eureka.engine.engine import Engine
 from eureka.engine.reference import ReferenceBackend
-from eureka.engine.request import Delta, Label, LabelScores, Request
 from eureka.engine.runner import EngineRunner
 from eureka.model.eureka_audio import EurekaAudio
 from eureka.model.weights import load_checkpoint
 from eureka.pipeline.engine_decoder import EngineDecoder
 from eureka.pipeline.listener import Listener
 from eureka.pipeline.options import ListenerSettings, ListenOptions
-from eureka.pipeline.protocols import AudioEmbeddings, TextDecoder
+from eureka.pipeline.protocols import AudioEmbeddings
 from eureka.text.prompts import PromptBuilder
 from eureka.text.tokenizer import Tokenizer
 from eureka.types import HearingResult, Pcm, SamplingParams, Segment, Task
@@ -98,10 +96,10 @@ class Ear:
         penalty = model.config.repetition_penalty
         backend = ReferenceBackend(model.backbone, num_slots)
         self._runner = EngineRunner(Engine(backend, tokenizer.end_id, repetition_penalty=penalty))
-        self._decoder = _ScoreKeeper(EngineDecoder(self._runner.engine))
+        decoder = EngineDecoder(self._runner.engine, tokenizer, self.prompts)
         settings = ListenerSettings(self.name, best_window_seconds=model.config.best_window_seconds)
         embedder = _MemoEmbedder(ReferenceEmbedder(model))
-        self._listener = Listener(embedder, self._decoder, tokenizer, self.prompts, settings)
+        self._listener = Listener(embedder, decoder, settings)
 
     @classmethod
     def from_folder(cls, folder: Path, num_slots: int = NUM_SLOTS) -> Ear:
@@ -131,10 +129,8 @@ class Ear:
         result = self._ask(pcm, question)
         if question.task is not Task.CLASSIFY:
             return Heard(result.text, result.segments)
-        scores = self._decoder.last_scores()
-        return Heard(
-            result.text, result.segments, result.label, math.log(max(scores.best_probability, 1e-300))
-        )
+        logs = result.log_probabilities or {}
+        return Heard(result.text, result.segments, result.label, max(logs.values(), default=float("nan")))
 
     def hear_all(
         self,
@@ -161,26 +157,6 @@ class Ear:
         if question.task is Task.ASK:
             return self._listener.ask("", [[pcm]], question.text, _OPTIONS)
         return self._listener.classify("", [pcm], question.labels)
-
-
-class _ScoreKeeper:
-    """A decoder that remembers the last scores of each calling thread: results round them to a softmax."""
-
-    def __init__(self, decoder: TextDecoder) -> None:
-        self._decoder = decoder
-        self._last = threading.local()
-
-    def generate(self, request: Request) -> Iterator[Delta]:
-        return self._decoder.generate(request)
-
-    def score(self, request: Request, labels: Sequence[Label]) -> LabelScores:
-        self._last.scores = self._decoder.score(request, labels)
-        scores: LabelScores = self._last.scores
-        return scores
-
-    def last_scores(self) -> LabelScores:
-        scores: LabelScores = self._last.scores
-        return scores
 
 
 class _MemoEmbedder:

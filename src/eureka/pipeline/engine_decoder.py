@@ -3,25 +3,73 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from itertools import count
+from uuid import uuid4
 
 from eureka.engine.engine import Engine
-from eureka.engine.request import Delta, Label, LabelScores, Request
+from eureka.engine.request import Label, LabelScores, Request
+from eureka.text.answers import AnswerWriter, check_instruction, instruction_prompt, label_ids
+from eureka.text.prompts import PromptBuilder
+from eureka.text.stop import StopStrings
+from eureka.text.tokenizer import Tokenizer
+from eureka.types import Instruction, TextDelta, TextRequest
 
 
 class EngineDecoder:
-    """Submits to `engine`; each caller takes the steps itself unless a runner drives them."""
+    """Submits to `engine`; each caller takes the steps itself unless a runner drives them.
 
-    def __init__(self, engine: Engine) -> None:
+    Args:
+        engine: of the checkpoint.
+        tokenizer: of the checkpoint.
+        prompts: of the checkpoint.
+    """
+
+    def __init__(self, engine: Engine, tokenizer: Tokenizer, prompts: PromptBuilder) -> None:
         self._engine = engine
+        self._tokenizer = tokenizer
+        self._prompts = prompts
+        self._prefix = uuid4().hex[:12]
+        self._numbers = count()
 
-    def generate(self, request: Request) -> Iterator[Delta]:
-        """Deltas of one request; a caller that stops listening cancels it."""
-        handle = self._engine.submit(request)
+    def check(self, instruction: Instruction) -> None:
+        """Refuse an instruction that the checkpoint cannot lay out.
+
+        Raises:
+            InvalidInputError: an unknown language or role, a blank question, no turn.
+        """
+        check_instruction(self._prompts, instruction)
+
+    def generate(self, request: TextRequest) -> Iterator[TextDelta]:
+        """Deltas of one answer; a caller that stops listening cancels it.
+
+        Raises: as `Engine.submit`; InvalidInputError for an instruction that cannot be laid out.
+        """
+        writer = AnswerWriter(self._tokenizer, request.sampling.stop)
+        handle = self._engine.submit(self._engine_request(request))
         try:
-            yield from handle
+            for delta in handle:
+                yield writer.write(delta.token_ids, delta.logprobs, delta.ending, delta.usage)
         finally:
             handle.cancel()
 
-    def score(self, request: Request, labels: Sequence[Label]) -> LabelScores:
-        """Scores of a closed set of answers."""
-        return self._engine.score(request, labels)
+    def score(self, request: TextRequest, labels: Sequence[str]) -> LabelScores:
+        """Scores of a closed set of answers; underscores in labels are read as spaces.
+
+        Raises: as `Engine.score`; InvalidInputError for an instruction that cannot be laid out.
+        """
+        candidates = [Label(label, label_ids(self._tokenizer, label)) for label in labels]
+        return self._engine.score(self._engine_request(request), candidates)
+
+    def _engine_request(self, request: TextRequest) -> Request:
+        embeddings, stop = request.audio_embeddings, request.sampling.stop
+        prompt = instruction_prompt(self._prompts, request.instruction, len(embeddings))
+        return Request(
+            request_id=f"{self._prefix}-{next(self._numbers)}",
+            prompt_ids=prompt.prompt_ids,
+            token_type_ids=prompt.token_type_ids,
+            audio_embeddings=embeddings,
+            sampling=request.sampling,
+            deadline=request.deadline,
+            priority=request.priority,
+            stop=StopStrings(self._tokenizer, stop) if stop else None,
+        )

@@ -1,58 +1,60 @@
 """Listener: everything that can be asked about audio, over an embedder and a decoder.
 
-Transcribe and caption go through planned windows and have no limit of length; ask and classify put
-all audio into one prompt and have one.
+Transcribe and caption go through planned windows and have no limit of length; ask, converse and classify
+put all audio into one prompt and have one.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
-from eureka.engine.request import Label
 from eureka.errors import AudioTooLongError, InvalidAudioError, InvalidInputError
-from eureka.pipeline.answers import Answerer, add_usage, seeded
+from eureka.pipeline.answers import Answer, Answerer, add_usage, seeded
+from eureka.pipeline.conversation import AudioItem, Blocks, SpokenTurn, audio_items, conversation
 from eureka.pipeline.options import DEFAULT_OPTIONS, ListenerSettings, ListenOptions
 from eureka.pipeline.pieces import Piece, WindowResult, piece_of
 from eureka.pipeline.protocols import AudioEmbedder, AudioEmbeddings, TextDecoder
 from eureka.pipeline.results import gather, result_of
 from eureka.pipeline.windows import WindowListener
-from eureka.text.detokenizer import IncrementalDetokenizer
-from eureka.text.prompts import PromptBuilder
-from eureka.text.tokenizer import Tokenizer
+from eureka.text.segments import are_timed, window_segments
 from eureka.types import (
     SAMPLE_RATE_HZ,
     SAMPLES_PER_AUDIO_TOKEN,
     CoverageRow,
     Ending,
     HearingResult,
+    Instruction,
     Pcm,
-    Segment,
-    SegmentSource,
+    Phrase,
+    SamplingParams,
     Span,
     Task,
+    TextDelta,
+    TextPart,
+    TextRequest,
     Usage,
 )
-
-Blocks = Iterable[Pcm]
-"""Decoded audio of one item in order, float32 at 16 kHz, any block length."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Prompted:
-    """All audio of one prompt: its embeddings, tokens an item, length and cost so far."""
+    """All audio of one prompt, its items joined: embeddings, tokens an item, and cost so far."""
 
-    items: tuple[Pcm, ...]
+    pcm: Pcm
     embeddings: AudioEmbeddings
     num_tokens: tuple[int, ...]
     usage: Usage
 
     @property
     def span(self) -> Span:
-        return Span(0, sum(map(len, self.items)))
+        return Span(0, len(self.pcm))
+
+
+_NO_AUDIO = _Prompted(np.zeros(0, np.float32), np.zeros((0, 0), np.float32), (), Usage())
 
 
 class Listener:
@@ -60,9 +62,7 @@ class Listener:
 
     Args:
         embedder: pcm to embeddings.
-        decoder: prompts to tokens and scores.
-        tokenizer: of the checkpoint.
-        prompts: of the checkpoint.
+        decoder: instructions to text and scores.
         settings: bounds and policies.
         now: seconds of a growing clock, for usage.
     """
@@ -71,18 +71,15 @@ class Listener:
         self,
         embedder: AudioEmbedder,
         decoder: TextDecoder,
-        tokenizer: Tokenizer,
-        prompts: PromptBuilder,
         settings: ListenerSettings,
         now: Callable[[], float] = time.perf_counter,
     ) -> None:
         self._embedder = embedder
+        self._decoder = decoder
         self._answerer = Answerer(decoder, now)
-        self._tokenizer = tokenizer
-        self._prompts = prompts
         self._settings = settings
         self._now = now
-        self._windows = WindowListener(embedder, self._answerer, tokenizer, prompts, settings, now)
+        self._windows = WindowListener(embedder, decoder, settings, now)
 
     def hear(
         self, blocks: Blocks, tasks: Sequence[Task], options: ListenOptions = DEFAULT_OPTIONS
@@ -127,23 +124,49 @@ class Listener:
             InvalidInputError: blank question.
             InvalidAudioError: no item, or one without samples.
         """
-        self._prompts.ask(question, 1)  # a blank question is refused before any audio is decoded
+        if not items:
+            raise InvalidAudioError("there is no audio", reason="EMPTY_AUDIO")
+
+        def show(delta: TextDelta) -> None:
+            if on_text is not None and delta.text:
+                on_text(delta.text)
+
+        audio = tuple(AudioItem(blocks) for blocks in items)
+        return self.converse(path, [SpokenTurn("user", (*audio, TextPart(question)))], options, show)
+
+    def converse(
+        self,
+        path: str,
+        turns: Sequence[SpokenTurn],
+        options: ListenOptions = DEFAULT_OPTIONS,
+        on_delta: Callable[[TextDelta], None] | None = None,
+    ) -> HearingResult:
+        """The next answer in a conversation of texts and audio items, or of texts alone.
+
+        Without audio the coverage is empty, so that only the last delta says how the answer ended. The
+        result's text is what the deltas said; segments, where the model timed them, say a loop at the end
+        once.
+
+        Args:
+            path: name of the result.
+            turns: the conversation so far; text in it never becomes a special token.
+            options: of the call.
+            on_delta: sees the answer's deltas as they come.
+
+        Raises:
+            AudioTooLongError: all items together are longer than the limit.
+            InvalidInputError: no turn, an unknown role, or a turn that says nothing.
+            InvalidAudioError: an item without samples.
+        """
+        items = audio_items(turns)
+        self._decoder.check(conversation(turns, [1] * len(items)))  # before any audio is decoded
         heard = self._embed(items)
-        prompt = self._prompts.ask(question, heard.num_tokens)
-        pcm = np.concatenate(heard.items)
-        detokenizer = IncrementalDetokenizer(self._tokenizer)
-
-        def show(ids: Sequence[int]) -> None:
-            if on_text is not None and (delta := detokenizer.push(ids)):
-                on_text(delta)
-
-        sampling = seeded(options.sampling, pcm, Task.ASK, 0)
-        answer = self._answerer.answer(prompt, heard.embeddings, sampling, options.deadline, show)
-        if on_text is not None and (rest := detokenizer.flush()):
-            on_text(rest)
-        place = CoverageRow(0, heard.span, heard.span, answer.ending)
-        piece = piece_of(place, answer.token_ids, Task.ASK, self._tokenizer)
-        return self._result(path, Task.ASK, piece, add_usage(heard.usage, answer.usage))
+        sampling = seeded(options.sampling, heard.pcm, Task.ASK, 0)
+        request = self._request(conversation(turns, heard.num_tokens), heard, options, sampling)
+        answer = self._answerer.answer(request, on_delta)
+        usage = add_usage(heard.usage, answer.usage)
+        result = self._result(path, Task.ASK, _answer_pieces(answer, heard.span), usage)
+        return replace(result, text=answer.text)
 
     def classify(
         self,
@@ -169,31 +192,29 @@ class Listener:
             InvalidInputError: no labels, a blank or a repeated one, or a threshold outside [0, 1].
             AudioTooLongError: the audio is longer than the limit.
         """
-        candidates = self._candidates(labels)
+        _check_labels(labels)
         if abstain_below is not None and not 0 <= abstain_below <= 1:
             raise InvalidInputError(f"abstain_below is {abstain_below}; it must lie in [0, 1]")
+        instruction = Instruction(Task.CLASSIFY)
+        self._decoder.check(instruction)
         heard = self._embed([blocks])
-        prompt = self._prompts.classify(heard.num_tokens[0])
-        scores, usage = self._answerer.score(prompt, heard.embeddings, candidates, options.deadline)
+        request = self._request(instruction, heard, options, SamplingParams())
+        scores, usage = self._answerer.score(request, labels)
         label = scores.choose(abstain_below)
-        piece = Piece(0, heard.span, heard.span, Ending.STOP, label or "", _label_segments(label, heard.span))
-        result = self._result(path, Task.CLASSIFY, piece, add_usage(heard.usage, usage))
-        return replace(result, label=label, scores=scores.probabilities)
+        text = label or ""
+        piece = Piece(0, heard.span, heard.span, Ending.STOP, text, window_segments(text, heard.span))
+        result = self._result(path, Task.CLASSIFY, [piece], add_usage(heard.usage, usage))
+        logs = dict(zip(scores.names, scores.log_probabilities, strict=True))
+        return replace(result, label=label, scores=scores.probabilities, log_probabilities=logs)
 
-    def _candidates(self, labels: Sequence[str]) -> tuple[Label, ...]:
-        blank = [label for label in labels if not label.replace("_", " ").strip()]
-        if not labels or blank:
-            raise InvalidInputError("labels must be one or more words", reason="NO_LABELS")
-        repeated = sorted({label for label in labels if labels.count(label) > 1})
-        if repeated:
-            raise InvalidInputError(f"labels must differ; repeated: {repeated}", reason="REPEATED_LABEL")
-        words = (" ".join(label.replace("_", " ").split()) for label in labels)
-        encoded = (self._tokenizer.encode_plain(text) for text in words)
-        return tuple(Label(name, ids) for name, ids in zip(labels, encoded, strict=True))
+    def _request(
+        self, instruction: Instruction, heard: _Prompted, options: ListenOptions, sampling: SamplingParams
+    ) -> TextRequest:
+        return TextRequest(instruction, heard.embeddings, sampling, options.deadline, options.priority)
 
     def _embed(self, items: Sequence[Blocks]) -> _Prompted:
         if not items:
-            raise InvalidAudioError("there is no audio", reason="EMPTY_AUDIO")
+            return _NO_AUDIO
         started = self._now()
         limit_samples = int(self._settings.max_prompt_audio_seconds * SAMPLE_RATE_HZ)
         pcms: list[Pcm] = []
@@ -203,7 +224,7 @@ class Listener:
         embeddings = self._embedder.embed(pcms)
         usage = Usage(seconds={"decode": decoded - started, "embed": self._now() - decoded})
         num_tokens = tuple(-(-len(pcm) // SAMPLES_PER_AUDIO_TOKEN) for pcm in pcms)
-        return _Prompted(tuple(pcms), embeddings, num_tokens, usage)
+        return _Prompted(np.concatenate(pcms), embeddings, num_tokens, usage)
 
     def _collect(self, blocks: Blocks, room_samples: int) -> Pcm:
         """All samples of one item; stops reading as soon as the limit is passed."""
@@ -220,11 +241,24 @@ class Listener:
             raise InvalidAudioError("the audio holds no samples", reason="EMPTY_AUDIO")
         return np.concatenate(parts)
 
-    def _result(self, path: str, task: Task, piece: Piece, usage: Usage) -> HearingResult:
-        return result_of(path, task, [piece], self._settings.model, usage)
+    def _result(self, path: str, task: Task, pieces: Sequence[Piece], usage: Usage) -> HearingResult:
+        return result_of(path, task, pieces, self._settings.model, usage)
 
 
-def _label_segments(label: str | None, span: Span) -> tuple[Segment, ...]:
-    if label is None:
-        return ()
-    return (Segment(span.start_seconds, span.end_seconds, label, SegmentSource.WINDOW),)
+def _answer_pieces(answer: Answer, span: Span) -> list[Piece]:
+    """The piece of an answer about `span`; none where there was no audio."""
+    if not span.num_samples:
+        return []
+    # Without times the answer is one segment, with the very text that was streamed, loop and all.
+    phrases = answer.phrases if are_timed(answer.phrases) else (Phrase(answer.text),)
+    return [piece_of(CoverageRow(0, span, span, answer.ending), phrases, Task.ASK)]
+
+
+def _check_labels(labels: Sequence[str]) -> None:
+    """Refuse a closed set before any audio is decoded for it."""
+    blank = [label for label in labels if not label.replace("_", " ").strip()]
+    if not labels or blank:
+        raise InvalidInputError("labels must be one or more words", reason="NO_LABELS")
+    repeated = sorted({label for label in labels if labels.count(label) > 1})
+    if repeated:
+        raise InvalidInputError(f"labels must differ; repeated: {repeated}", reason="REPEATED_LABEL")

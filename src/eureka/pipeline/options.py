@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
-from eureka.types import Pcm, SamplingParams, Task
+from eureka.types import Pcm, Priority, SamplingParams, Task
 
 UNTIMED_WINDOW_SECONDS = 8.0
 """Longest window where times are wanted and the model gives none (design 5)."""
@@ -55,16 +55,19 @@ class ListenOptions:
     """Options of one call.
 
     Attributes:
-        sampling: of the first attempt; its `max_new_tokens` holds for retries too.
+        sampling: of the first attempt; what it says of length, bans, stop strings and log-probabilities holds
+            for retries too.
         language: code or name, as a hint; transcripts only.
         max_window_seconds: upper bound on windows, on top of the checkpoint's own.
         deadline: time on the decoder's clock; what is not answered by then ends DEADLINE.
+        priority: how urgent the call is.
     """
 
     sampling: SamplingParams = field(default_factory=SamplingParams)
     language: str | None = None
     max_window_seconds: float | None = None
     deadline: float | None = None
+    priority: Priority = Priority.DEFAULT
 
     def for_subtitles(self, task: Task, has_time_tokens: bool) -> ListenOptions:
         """The same options with windows short enough for subtitles where the model gives no times.

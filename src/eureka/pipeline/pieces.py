@@ -6,9 +6,18 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from eureka.pipeline.stitching import stitch_words
-from eureka.text.segments import parse_segments, window_segments
-from eureka.text.tokenizer import Tokenizer
-from eureka.types import SAMPLE_RATE_HZ, CoverageRow, Ending, Segment, SegmentSource, Span, Task, Usage
+from eureka.text.segments import PHRASE_SEPARATOR, segments_of, window_segments
+from eureka.types import (
+    SAMPLE_RATE_HZ,
+    CoverageRow,
+    Ending,
+    Phrase,
+    Segment,
+    SegmentSource,
+    Span,
+    Task,
+    Usage,
+)
 
 NOTHING_HEARD = "silence"
 """Caption of a window in which the model hears nothing; it makes no segment."""
@@ -56,16 +65,16 @@ class WindowResult:
     usage: Usage
 
 
-def piece_of(place: CoverageRow, ids: Sequence[int], task: Task, tokenizer: Tokenizer) -> Piece:
+def piece_of(place: CoverageRow, phrases: Sequence[Phrase], task: Task) -> Piece:
     """The piece of one answer; timed events are cut to the owned span, so that each has one owner."""
     owned = place.owned
-    timed = parse_segments(ids, tokenizer, place.heard)
+    timed = segments_of(phrases, place.heard)
     piece = Piece(place.window, owned, place.heard, place.ending, timed.text, timed.segments)
     if not piece.is_timed:
         is_empty = task is Task.CAPTION and timed.text == NOTHING_HEARD
         return replace(piece, segments=() if is_empty else window_segments(timed.text, owned))
     kept = tuple(cut for segment in timed.segments if (cut := _cut(segment, owned)) is not None)
-    text = timed.text if len(kept) == len(timed.segments) else ", ".join(s.text for s in kept)
+    text = timed.text if len(kept) == len(timed.segments) else PHRASE_SEPARATOR.join(s.text for s in kept)
     return replace(piece, text=text, segments=kept)
 
 
@@ -89,7 +98,7 @@ def joined_text(pieces: Sequence[Piece]) -> str:
     segments = joined_segments(pieces)
     if not segments:
         return next((piece.text for piece in pieces if piece.text), "")
-    separator = ", " if any(piece.is_timed for piece in pieces) else " "
+    separator = PHRASE_SEPARATOR if any(piece.is_timed for piece in pieces) else " "
     return separator.join(segment.text for segment in segments)
 
 

@@ -46,14 +46,14 @@ def gather(windows: Iterable[WindowResult], task: Task, path: str, model: str) -
 
 
 def result_of(path: str, task: Task, pieces: Sequence[Piece], model: str, usage: Usage) -> HearingResult:
-    """Result of pieces that tile a file from its first sample."""
+    """Result of pieces that tile a file from its first sample; without pieces, of no audio at all."""
     return HearingResult(
         path=path,
         task=task,
         text=joined_text(pieces),
         segments=joined_segments(pieces),
         coverage=tuple(piece.row for piece in pieces),
-        audio_seconds=pieces[-1].owned.end_sample / SAMPLE_RATE_HZ,
+        audio_seconds=pieces[-1].owned.end_sample / SAMPLE_RATE_HZ if pieces else 0.0,
         model=model,
         usage=usage,
     )

@@ -5,16 +5,24 @@ The embeddings of the window are used again each time, also for its halves: a wi
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
 
-from eureka.pipeline.answers import Answer, Answerer, collapse_loop, seeded
+from eureka.pipeline.answers import Answer, Answerer, seeded
 from eureka.pipeline.options import ListenerSettings, ListenOptions
 from eureka.pipeline.protocols import AudioEmbeddings
-from eureka.text.prompts import Prompt
-from eureka.types import SAMPLE_RATE_HZ, SAMPLES_PER_AUDIO_TOKEN, Ending, Pcm, SamplingParams, Task
+from eureka.types import (
+    SAMPLE_RATE_HZ,
+    SAMPLES_PER_AUDIO_TOKEN,
+    Ending,
+    Instruction,
+    Pcm,
+    SamplingParams,
+    Task,
+    TextRequest,
+)
 
 _FINAL = (Ending.CANCELLED, Ending.DEADLINE, Ending.ERROR)
 """Endings that another attempt would not mend."""
@@ -42,13 +50,12 @@ class StretchAnswer:
 
 
 class PersistentAnswerer:
-    """Answers about stretches of one task, with the policy of retries.
+    """Answers to one instruction about stretches, with the policy of retries.
 
     Args:
         answerer: sends one attempt.
         settings: holds the policy.
-        make_prompt: prompt for a number of audio tokens.
-        task: the task, for seeds and for what an empty answer means.
+        instruction: what is asked; its task says what an empty answer means.
         options: of the call.
     """
 
@@ -56,14 +63,12 @@ class PersistentAnswerer:
         self,
         answerer: Answerer,
         settings: ListenerSettings,
-        make_prompt: Callable[[int], Prompt],
-        task: Task,
+        instruction: Instruction,
         options: ListenOptions,
     ) -> None:
         self._answerer = answerer
         self._settings = settings
-        self._make_prompt = make_prompt
-        self._task = task
+        self._instruction = instruction
         self._options = options
 
     def answer(self, stretch: Stretch) -> list[StretchAnswer]:
@@ -76,33 +81,42 @@ class PersistentAnswerer:
             attempts.append(attempt)
             if attempt.ending in _FINAL or self._stands(attempt, stretch):
                 return [StretchAnswer(stretch, attempt, tuple(attempts))]
-        given_up = StretchAnswer(stretch, _presentable(attempts[0]), tuple(attempts))
+        given_up = StretchAnswer(stretch, attempts[0], tuple(attempts))
         if not halvings_left or not self._can_halve(stretch):
             return [given_up]
         parts = [found for half in halves(stretch) for found in self._answer(half, halvings_left - 1)]
-        if all(not part.answer.token_ids and part.answer.ending is Ending.STOP for part in parts):
+        if all(part.answer.is_empty and part.answer.ending is Ending.STOP for part in parts):
             paid = tuple(attempt for part in parts for attempt in part.attempts)
             return [replace(given_up, attempts=(*attempts, *paid))]
         # The parts carry the cost of the attempts on the whole.
         return [replace(parts[0], attempts=(*attempts, *parts[0].attempts)), *parts[1:]]
 
     def _attempts(self, stretch: Stretch) -> Iterator[Answer]:
-        prompt = self._make_prompt(len(stretch.embeddings))
+        options = self._options
         for number, sampling in enumerate(self._samplings()):
-            params = seeded(sampling, stretch.pcm, self._task, number)
-            yield self._answerer.answer(prompt, stretch.embeddings, params, self._options.deadline)
+            params = seeded(sampling, stretch.pcm, self._instruction.task, number)
+            yield self._answerer.answer(
+                TextRequest(self._instruction, stretch.embeddings, params, options.deadline, options.priority)
+            )
 
     def _samplings(self) -> Iterator[SamplingParams]:
         first = self._options.sampling
         yield first
         for other in self._settings.retry.resamplings:
-            yield replace(other, max_new_tokens=first.max_new_tokens, ban_token_ids=first.ban_token_ids)
+            yield replace(
+                other,
+                max_new_tokens=first.max_new_tokens,
+                ban_token_ids=first.ban_token_ids,
+                stop=first.stop,
+                top_logprobs=first.top_logprobs,
+            )
 
     def _stands(self, answer: Answer, stretch: Stretch) -> bool:
         if answer.ending is not Ending.STOP:
             return False
         has_speech = self._settings.has_speech
-        if answer.token_ids or self._task is not Task.TRANSCRIBE or has_speech is None:
+        is_transcript = self._instruction.task is Task.TRANSCRIBE
+        if not answer.is_empty or not is_transcript or has_speech is None:
             return True
         return not has_speech(stretch.pcm)
 
@@ -128,10 +142,3 @@ def _quietest_token(pcm: Pcm, first: int, last: int) -> int:
     size = SAMPLES_PER_AUDIO_TOKEN
     energies = [float(np.square(pcm[t * size : (t + 1) * size]).sum()) for t in tokens]
     return tokens[int(np.argmin(energies))]
-
-
-def _presentable(answer: Answer) -> Answer:
-    """The answer with an endless loop said once; its ending stays what it was."""
-    if answer.ending is Ending.STOP:
-        return answer
-    return replace(answer, token_ids=collapse_loop(answer.token_ids))

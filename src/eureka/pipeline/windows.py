@@ -15,11 +15,9 @@ from eureka.errors import InvalidAudioError
 from eureka.pipeline.answers import Answerer, add_usage
 from eureka.pipeline.options import ListenerSettings, ListenOptions
 from eureka.pipeline.pieces import Piece, WindowResult, join_neighbours, piece_of
-from eureka.pipeline.protocols import AudioEmbedder
+from eureka.pipeline.protocols import AudioEmbedder, TextDecoder
 from eureka.pipeline.retries import PersistentAnswerer, Stretch, StretchAnswer
-from eureka.text.prompts import Prompt, PromptBuilder
-from eureka.text.tokenizer import Tokenizer
-from eureka.types import CoverageRow, Ending, Pcm, Span, Task, Usage
+from eureka.types import CoverageRow, Ending, Instruction, Pcm, Span, Task, Usage
 
 _ABANDONED = (Ending.CANCELLED, Ending.DEADLINE)
 """After one of these no further window is tried; the ledger says so for each."""
@@ -30,9 +28,7 @@ class WindowListener:
 
     Args:
         embedder: pcm to embeddings.
-        answerer: prompts to answers.
-        tokenizer: of the checkpoint.
-        prompts: of the checkpoint.
+        decoder: instructions to text.
         settings: bounds and policies.
         now: seconds of a growing clock, for usage.
     """
@@ -40,16 +36,13 @@ class WindowListener:
     def __init__(
         self,
         embedder: AudioEmbedder,
-        answerer: Answerer,
-        tokenizer: Tokenizer,
-        prompts: PromptBuilder,
+        decoder: TextDecoder,
         settings: ListenerSettings,
         now: Callable[[], float],
     ) -> None:
         self._embedder = embedder
-        self._answerer = answerer
-        self._tokenizer = tokenizer
-        self._prompts = prompts
+        self._decoder = decoder
+        self._answerer = Answerer(decoder, now)
         self._settings = settings
         self._now = now
 
@@ -84,13 +77,9 @@ class WindowListener:
         yield held
 
     def _answerer_of(self, task: Task, options: ListenOptions) -> PersistentAnswerer:
-        def make_prompt(num_audio_tokens: int) -> Prompt:
-            if task is Task.TRANSCRIBE:
-                return self._prompts.transcribe(num_audio_tokens, options.language)
-            return self._prompts.caption(num_audio_tokens)
-
-        make_prompt(1)  # an unknown language is refused before any audio is decoded
-        return PersistentAnswerer(self._answerer, self._settings, make_prompt, task, options)
+        instruction = Instruction(task, options.language if task is Task.TRANSCRIBE else None)
+        self._decoder.check(instruction)  # an unknown language is refused before any audio is decoded
+        return PersistentAnswerer(self._answerer, self._settings, instruction, options)
 
     def _planned(
         self, blocks: Iterable[Pcm], options: ListenOptions
@@ -136,7 +125,7 @@ class WindowListener:
             start, answer = part.stretch.start_sample, part.answer
             heard = Span(start, start + len(part.stretch.pcm))
             place = CoverageRow(planned.index, Span(*edge), heard, answer.ending)
-            yield piece_of(place, answer.token_ids, task, self._tokenizer)
+            yield piece_of(place, answer.phrases, task)
 
 
 def _within(sample: int, span: Span) -> int:

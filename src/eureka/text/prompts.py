@@ -168,7 +168,8 @@ class PromptBuilder:
 
     def _turn_ids(self, turn: Turn) -> list[int]:
         if turn.role not in ROLES:
-            raise InvalidInputError(f"role {turn.role!r} is not one of {', '.join(ROLES)}")
+            message = f"role {turn.role!r} is not one of {', '.join(ROLES)}"
+            raise InvalidInputError(message, reason="UNKNOWN_ROLE")
         ids = [self._turn_start]
         text = f"{turn.role}\n"  # neighbouring text is one piece, as in the rendered template
         for part in turn.parts:

@@ -1,17 +1,18 @@
-"""Answers of the model to text with segments: where in the file each phrase belongs.
+"""Phrases of an answer to segments: where in the file each phrase belongs.
 
-Time tokens give segments whose source is the model; an answer without them gives one segment for
-its window. Nothing here invents times inside a window.
+Time marks give segments whose source is the model; an answer without them gives one segment for its
+window. Nothing here invents times inside a window. Needs no tokenizer: phrases come from the decoder.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from eureka.text.detokenizer import PHRASE_SEPARATOR
-from eureka.text.tokenizer import Tokenizer
-from eureka.types import Segment, SegmentSource, Span
+from eureka.types import Phrase, Segment, SegmentSource, Span
+
+PHRASE_SEPARATOR = ", "
+"""Stands between phrases that time tokens part."""
 
 SHORTEST_SEGMENT_SECONDS = 0.1
 """Length given to a segment whose two times coincide, so that subtitles can show it."""
@@ -25,33 +26,25 @@ class TimedText:
     segments: tuple[Segment, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class _Phrase:
-    """A phrase with the marks around it, in seconds from the window's start."""
-
-    text: str
-    before: tuple[float, ...]
-    after: tuple[float, ...]
-
-
-def parse_segments(answer: Sequence[int] | str, tokenizer: Tokenizer, window: Span) -> TimedText:
+def segments_of(phrases: Sequence[Phrase], window: Span) -> TimedText:
     """Text and segments of one answer about `window`.
 
-    `<|0.4|>dog bark<|1.2|>` becomes a segment from 0.4 to 1.2 s after the window's start. One mark
-    between two phrases ends the first and starts the second; a missing first or last mark is the
-    window's edge; times in the wrong order are swapped; all are clipped to the window.
+    "dog bark" marked 0.4 and 1.2 becomes a segment from 0.4 to 1.2 s after the window's start. A missing
+    mark is the window's edge; times in the wrong order are swapped; all are clipped to the window.
 
     Args:
-        answer: generated ids, or the same written out with `<|0.4|>` marks.
-        tokenizer: knows which ids are time tokens.
+        phrases: of the answer, marks relative to the window's start.
         window: place of the window in the file.
     """
-    ids = tokenizer.encode(answer) if isinstance(answer, str) else answer
-    phrases = list(_phrases(ids, tokenizer))
     text = PHRASE_SEPARATOR.join(phrase.text for phrase in phrases)
-    if any(phrase.before or phrase.after for phrase in phrases):
+    if are_timed(phrases):
         return TimedText(text, tuple(_model_segment(phrase, window) for phrase in phrases))
     return TimedText(text, window_segments(text, window))
+
+
+def are_timed(phrases: Sequence[Phrase]) -> bool:
+    """Whether the model gave times to any of the phrases."""
+    return any(phrase.start_seconds is not None or phrase.end_seconds is not None for phrase in phrases)
 
 
 def window_segments(text: str, window: Span) -> tuple[Segment, ...]:
@@ -61,32 +54,10 @@ def window_segments(text: str, window: Span) -> tuple[Segment, ...]:
     return (Segment(window.start_seconds, window.end_seconds, text, SegmentSource.WINDOW),)
 
 
-def _phrases(ids: Sequence[int], tokenizer: Tokenizer) -> Iterator[_Phrase]:
-    """Phrases that hold text, each with all marks between it and its neighbours."""
-    marks: tuple[float, ...] = ()
-    before: tuple[float, ...] = ()
-    text = ""
-    run: list[int] = []
-    for token_id in [*ids, None]:
-        seconds = None if token_id is None else tokenizer.time_token_seconds(token_id)
-        if token_id is not None and seconds is None:
-            run.append(token_id)
-            continue
-        if phrase := tokenizer.decode(run).strip():
-            if text:
-                yield _Phrase(text, before, marks)
-            text, before, marks = phrase, marks, ()
-        run = []
-        if seconds is not None:
-            marks += (seconds,)
-    if text:
-        yield _Phrase(text, before, marks)
-
-
-def _model_segment(phrase: _Phrase, window: Span) -> Segment:
+def _model_segment(phrase: Phrase, window: Span) -> Segment:
     longest = window.end_seconds - window.start_seconds
-    start = phrase.before[-1] if phrase.before else 0.0
-    end = phrase.after[0] if phrase.after else longest
+    start = 0.0 if phrase.start_seconds is None else phrase.start_seconds
+    end = longest if phrase.end_seconds is None else phrase.end_seconds
     start, end = sorted((min(start, longest), min(end, longest)))
     if end - start < SHORTEST_SEGMENT_SECONDS:
         end = min(start + SHORTEST_SEGMENT_SECONDS, longest)

@@ -88,6 +88,34 @@ def test_end_token_ends_with_stop_and_is_not_given(model: EurekaAudio) -> None:
     assert usage is not None and (usage.prompt_tokens, usage.generated_tokens) == (20, 4)
 
 
+class StopAfter:
+    """A stop condition that is met by the n-th token."""
+
+    def __init__(self, num_tokens: int) -> None:
+        self.num_left = num_tokens
+
+    def push(self, token_id: int) -> bool:
+        self.num_left -= 1
+        return self.num_left == 0
+
+
+@pytest.mark.parametrize("num_tokens", [1, 5, 12])
+def test_stop_condition_ends_with_stop_behind_the_token_that_meets_it(
+    model: EurekaAudio, num_tokens: int
+) -> None:
+    request = make_request(0)
+    deltas = list(build_engine(model).submit(replace(request, stop=StopAfter(num_tokens))))
+    assert ids_of(deltas) == run_alone(model, request)[:num_tokens]
+    usage = deltas[-1].usage
+    assert deltas[-1].ending is Ending.STOP and deltas[-1].token_ids
+    assert usage is not None and usage.generated_tokens == num_tokens
+
+
+def test_stop_condition_that_is_not_met_changes_nothing(model: EurekaAudio) -> None:
+    deltas = list(build_engine(model).submit(replace(make_request(0), stop=StopAfter(99))))
+    assert ids_of(deltas) == run_alone(model, make_request(0)) and deltas[-1].ending is Ending.LENGTH
+
+
 def test_length_ends_with_exactly_the_tokens_asked_for(model: EurekaAudio) -> None:
     deltas = list(build_engine(model).submit(make_request(0, max_new_tokens=7)))
     assert len(ids_of(deltas)) == 7 and deltas[-1].ending is Ending.LENGTH

@@ -1,3 +1,5 @@
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -144,11 +146,20 @@ def test_draw_at_the_edges_takes_a_possible_id(value: float) -> None:
         {"top_p": 1.1},
         {"repetition_penalty": 0.0},
         {"seed": -1},
+        {"top_logprobs": -1},
+        {"top_logprobs": 21},
+        {"stop": ("x",) * 9},
+        {"stop": ("",)},
+        {"stop": ("x", "y" * 65)},
     ],
 )
-def test_check_sampling_out_of_range_names_the_field(bad: dict[str, float]) -> None:
+def test_check_sampling_out_of_range_names_the_field(bad: dict[str, Any]) -> None:
     with pytest.raises(InvalidInputError, match=next(iter(bad))):
-        check_sampling(SamplingParams(**bad))  # type: ignore[arg-type]
+        check_sampling(SamplingParams(**bad))
+
+
+def test_check_sampling_bounds_themselves_pass() -> None:
+    check_sampling(SamplingParams(stop=("x", "y" * 64, *"abcdef"), top_logprobs=20))
 
 
 def test_sampler_request_without_penalty_takes_the_checkpoints_own() -> None:

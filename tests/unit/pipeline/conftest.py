@@ -46,8 +46,8 @@ def make_ears(tone_tokenizer: Tokenizer) -> MakeEars:
         fault: Fault = lambda request, number: None,
         settings: ListenerSettings = ListenerSettings(model="tones", best_window_seconds=10.0),  # noqa: B008
     ) -> Ears:
-        embedder, decoder = ToneEmbedder(), ToneDecoder(tone_tokenizer, fault)
-        prompts = PromptBuilder(tone_tokenizer, CONFIG)
-        return Ears(Listener(embedder, decoder, tone_tokenizer, prompts, settings), embedder, decoder)
+        embedder = ToneEmbedder()
+        decoder = ToneDecoder(tone_tokenizer, PromptBuilder(tone_tokenizer, CONFIG), fault)
+        return Ears(Listener(embedder, decoder, settings), embedder, decoder)
 
     return make

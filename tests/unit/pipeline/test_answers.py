@@ -1,24 +1,7 @@
 import numpy as np
-import pytest
 
-from eureka.pipeline.answers import add_usage, collapse_loop, seeded
+from eureka.pipeline.answers import add_usage, seeded
 from eureka.types import SamplingParams, Task, Usage
-
-
-@pytest.mark.parametrize(
-    ("ids", "expected"),
-    [
-        ([], []),
-        ([1, 2, 3], [1, 2, 3]),
-        ([5, 5], [5, 5]),
-        ([9, 5, 5, 5, 5], [9, 5]),
-        ([9, 1, 2, 1, 2, 1, 2], [9, 1, 2]),
-        ([9, 1, 2, 3, 1, 2, 3, 1, 2, 3, 1], [9, 1, 2, 3]),
-        ([1, 2, 1, 2, 7], [1, 2, 1, 2, 7]),
-    ],
-)
-def test_collapse_loop_keeps_one_copy(ids: list[int], expected: list[int]) -> None:
-    assert collapse_loop(ids) == tuple(expected)
 
 
 def test_seeded_depends_on_audio_task_and_attempt_only() -> None:

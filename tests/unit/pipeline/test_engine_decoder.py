@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,12 +13,23 @@ import pytest
 from eureka.engine.embedder import ReferenceEmbedder
 from eureka.engine.engine import Engine
 from eureka.engine.reference import ReferenceBackend
-from eureka.engine.request import Request
+from eureka.errors import InvalidInputError
 from eureka.pipeline.engine_decoder import EngineDecoder
 from eureka.pipeline.listener import Listener
 from eureka.pipeline.options import ListenerSettings, ListenOptions, RetryPolicy
 from eureka.text.prompts import PromptBuilder
-from eureka.types import SAMPLE_RATE_HZ, Ending, SamplingParams, Task
+from eureka.types import (
+    SAMPLE_RATE_HZ,
+    Ending,
+    Instruction,
+    Logprobs,
+    SamplingParams,
+    Task,
+    TextDelta,
+    TextPart,
+    TextRequest,
+    Turn,
+)
 from tests.helpers.tiny_model import tiny_model
 from tests.helpers.tokenizers import small_nano_tokenizer
 from tests.helpers.tone_model import WORDS, blocks_of, say
@@ -32,11 +45,10 @@ class Parts:
         tokenizer = small_nano_tokenizer(folder)
         self.embedder = ReferenceEmbedder(model)
         self.engine = Engine(ReferenceBackend(model.backbone, context_tokens=512), tokenizer.end_id)
-        self.tokenizer = tokenizer
-        self.decoder = EngineDecoder(self.engine)
-        self.prompts = PromptBuilder(tokenizer, model.config)
+        self.tokenizer, self.prompts = tokenizer, PromptBuilder(tokenizer, model.config)
+        self.decoder = EngineDecoder(self.engine, tokenizer, self.prompts)
         self.settings = ListenerSettings("tiny", 10.0, retry=RetryPolicy(resamplings=(), max_halvings=0))
-        self.listener = Listener(self.embedder, self.decoder, tokenizer, self.prompts, self.settings)
+        self.listener = Listener(self.embedder, self.decoder, self.settings)
 
 
 @pytest.fixture(scope="module")
@@ -68,7 +80,7 @@ def test_transcribe_twice_gives_the_same_result(parts: Parts) -> None:
 
 def test_retries_and_tracks_encode_a_window_once(parts: Parts) -> None:
     settings = replace(parts.settings, retry=RetryPolicy())
-    listener = Listener(parts.embedder, parts.decoder, parts.tokenizer, parts.prompts, settings)
+    listener = Listener(parts.embedder, parts.decoder, settings)
     pcm = say(WORDS[:8])
     before = parts.embedder.encoded_seconds
     options = ListenOptions(sampling=SamplingParams(max_new_tokens=1))  # ends LENGTH, so it is retried
@@ -98,8 +110,7 @@ def test_deadline_of_the_engines_clock_ends_the_file(parts: Parts) -> None:
 
 def test_closing_the_stream_of_deltas_cancels_the_request(parts: Parts) -> None:
     embeddings = parts.embedder.embed([say(WORDS[:1])])
-    prompt = parts.prompts.caption(len(embeddings))
-    request = Request("r", prompt.prompt_ids, prompt.token_type_ids, embeddings, SamplingParams(200))
+    request = TextRequest(Instruction(Task.CAPTION), embeddings, SamplingParams(200))
     deltas = iter(parts.decoder.generate(request))
     next(deltas)
     deltas.close()  # type: ignore[attr-defined]
@@ -107,3 +118,51 @@ def test_closing_the_stream_of_deltas_cancels_the_request(parts: Parts) -> None:
     stats = parts.engine.stats()
     assert (stats.num_running, stats.num_waiting) == (0, 0)
     assert stats.endings[Ending.CANCELLED] >= 1
+
+
+def conversation_request(**sampling: Any) -> TextRequest:
+    turns = (Turn("user", (TextPart("Say something."),)),)
+    params = SamplingParams(**{"max_new_tokens": 40, **sampling})
+    return TextRequest(Instruction(Task.ASK, turns=turns), np.zeros((0, 0), np.float32), params)
+
+
+def test_stop_string_ends_the_answer_before_it(parts: Parts) -> None:
+    free = "".join(delta.text for delta in parts.decoder.generate(conversation_request()))
+    stop = free[len(free) // 2 :][:3]
+    deltas = list(parts.decoder.generate(conversation_request(stop=(stop,))))
+    assert "".join(delta.text for delta in deltas) == free[: free.index(stop)].rstrip()
+    assert deltas[-1].ending is Ending.STOP
+    usage = deltas[-1].usage
+    assert usage is not None and usage.generated_tokens == sum(len(delta.token_ids) for delta in deltas) < 40
+
+
+def test_too_many_stop_strings_are_refused(parts: Parts) -> None:
+    with pytest.raises(InvalidInputError, match="at most 8"):
+        next(parts.decoder.generate(conversation_request(stop=tuple("abcdefghi"))))
+
+
+def test_logprobs_come_with_each_token_and_name_it(parts: Parts) -> None:
+    deltas = list(parts.decoder.generate(conversation_request(top_logprobs=3, repetition_penalty=1.0)))
+    assert len(deltas) > 3
+    for delta in deltas:
+        assert [type(entry) for entry in delta.logprobs] == [Logprobs] * len(delta.token_ids)
+        for entry in delta.logprobs:
+            assert entry.token == entry.top[0] and len(entry.top) == 3  # greedy without penalty
+    assert all(not delta.logprobs for delta in parts.decoder.generate(conversation_request()))
+
+
+def test_embeddings_that_do_not_fit_the_conversation_are_refused(parts: Parts) -> None:
+    request = replace(conversation_request(), audio_embeddings=np.zeros((2, 64), np.float32))
+    with pytest.raises(InvalidInputError, match="holds 2"):
+        next(parts.decoder.generate(request))
+
+
+def test_decoders_of_one_engine_run_side_by_side(parts: Parts) -> None:
+    other = EngineDecoder(parts.engine, parts.tokenizer, parts.prompts)
+    answers: list[Iterator[TextDelta]] = [
+        decoder.generate(conversation_request()) for decoder in (parts.decoder, parts.decoder, other)
+    ]
+    firsts = [next(answer) for answer in answers]  # none is refused for an id in use
+    assert firsts[0] == firsts[1] == firsts[2]
+    texts = {first.text + "".join(d.text for d in rest) for first, rest in zip(firsts, answers, strict=True)}
+    assert len(texts) == 1

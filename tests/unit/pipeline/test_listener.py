@@ -1,11 +1,15 @@
+import subprocess
+import sys
 from collections.abc import Iterator
 
 import numpy as np
 import pytest
 
 from eureka.errors import AudioTooLongError, InvalidAudioError, InvalidInputError
+from eureka.pipeline.conversation import AudioItem, SpokenTurn
 from eureka.pipeline.options import ListenerSettings, ListenOptions
-from eureka.types import Ending, Pcm, Task
+from eureka.text.prompts import AUDIO_TYPE
+from eureka.types import SAMPLE_RATE_HZ, AudioPart, Ending, Pcm, Priority, Task, TextDelta, TextPart, Turn
 from tests.helpers.tone_model import blocks_of, say
 from tests.unit.pipeline.conftest import MakeEars
 
@@ -16,8 +20,9 @@ def test_ask_all_items_are_spliced_into_one_prompt(make_ears: MakeEars) -> None:
     result = ears.listener.ask("a.wav", [blocks_of(first), blocks_of(second)], "What is said?")
     assert result.text == "bravo charlie hotel"
     (request,) = ears.decoder.requests
-    assert len(request.audio_embeddings) == len(request.audio_positions) == 18 + 9
-    assert np.count_nonzero(np.diff(request.audio_positions) > 1) == 1  # two runs of audio positions
+    positions = np.flatnonzero(ears.decoder.prompts[0].token_type_ids == AUDIO_TYPE)
+    assert len(request.audio_embeddings) == len(positions) == 18 + 9
+    assert np.count_nonzero(np.diff(positions) > 1) == 1  # two runs of audio positions
     (row,) = result.coverage
     assert row.owned == row.heard and row.owned.end_sample == len(first) + len(second)
     assert (result.task, row.ending) == (Task.ASK, Ending.STOP)
@@ -120,11 +125,77 @@ def test_classify_too_long_names_the_limit(make_ears: MakeEars) -> None:
         ears.listener.classify("a.wav", [np.ones(33_000, np.float32)], ["dog"])
 
 
-def test_request_ids_differ_between_listeners(make_ears: MakeEars) -> None:
-    ids = set()
-    for ears in (make_ears(), make_ears()):
-        ears.listener.transcribe("a.wav", blocks_of(say(["bravo"])), ListenOptions(deadline=5.0))
-        ears.listener.caption("a.wav", blocks_of(say(["bravo"])), ListenOptions(deadline=5.0))
-        ids |= {request.request_id for request in ears.decoder.requests}
-        assert {request.deadline for request in ears.decoder.requests} == {5.0}
-    assert len(ids) == 4
+def test_deadline_and_priority_are_in_each_request(make_ears: MakeEars) -> None:
+    ears, pcm = make_ears(), say(["bravo"])
+    options = ListenOptions(deadline=5.0, priority=Priority.BULK)
+    ears.listener.transcribe("a.wav", blocks_of(pcm), options)
+    ears.listener.ask("a.wav", [blocks_of(pcm)], "What?", options)
+    ears.listener.classify("a.wav", blocks_of(pcm), ["bravo"], options=options)
+    assert [(r.deadline, r.priority) for r in ears.decoder.requests] == [(5.0, Priority.BULK)] * 3
+
+
+def test_classify_gives_log_probabilities_beside_scores(make_ears: MakeEars) -> None:
+    result = make_ears().listener.classify("a.wav", blocks_of(say(["charlie"])), ["delta", "charlie"])
+    assert result.log_probabilities == {"delta": -6.0, "charlie": -0.1}
+    assert "log_probabilities" not in result.to_dict()
+
+
+def test_converse_turns_of_text_and_several_audios_are_laid_out_in_order(make_ears: MakeEars) -> None:
+    first, second = say(["bravo"]), say(["hotel", "golf"])
+    turns = [
+        SpokenTurn("system", (TextPart("Be brief."),)),
+        SpokenTurn("user", (AudioItem(blocks_of(first)), TextPart("Which word?"))),
+        SpokenTurn("assistant", (TextPart("bravo"),)),
+        SpokenTurn("user", (TextPart("And here?"), AudioItem(blocks_of(second)))),
+    ]
+    deltas: list[TextDelta] = []
+    ears = make_ears()
+    result = ears.listener.converse("a.wav", turns, on_delta=deltas.append)
+    (request,) = ears.decoder.requests
+    assert request.instruction.turns == (
+        Turn("system", (TextPart("Be brief."),)),
+        Turn("user", (AudioPart(9), TextPart("Which word?"))),
+        Turn("assistant", (TextPart("bravo"),)),
+        Turn("user", (TextPart("And here?"), AudioPart(18))),
+    )
+    assert result.text == "".join(delta.text for delta in deltas) == "bravo hotel golf"
+    assert [delta.ending for delta in deltas[-2:]] == [None, Ending.STOP]
+    assert result.audio_seconds == (len(first) + len(second)) / SAMPLE_RATE_HZ
+
+
+def test_converse_without_audio_has_no_coverage(make_ears: MakeEars) -> None:
+    ears = make_ears(lambda request, number: (["hello"], Ending.STOP))
+    result = ears.listener.converse("", [SpokenTurn("user", (TextPart("Hello?"),))])
+    assert (result.text, result.coverage, result.segments, result.audio_seconds) == ("hello", (), (), 0.0)
+    assert ears.embedder.encoded_samples == []
+    assert ears.decoder.requests[0].audio_embeddings.shape == (0, 0)
+
+
+@pytest.mark.parametrize(
+    ("role", "text", "reason"),
+    [("user", " ", "EMPTY_QUESTION"), ("user", None, "EMPTY_TURN"), ("tool", "x", "UNKNOWN_ROLE")],
+)
+def test_converse_what_cannot_be_laid_out_is_refused_before_decoding(
+    make_ears: MakeEars, role: str, text: str | None, reason: str
+) -> None:
+    def never() -> Iterator[Pcm]:
+        raise AssertionError("the audio was opened")
+        yield
+
+    heard = SpokenTurn("user", (AudioItem(never()),))
+    refused = SpokenTurn(role, () if text is None else (TextPart(text),))
+    with pytest.raises(InvalidInputError) as caught:
+        make_ears().listener.converse("a.wav", [heard, refused])
+    assert caught.value.reason == reason
+
+
+def test_ask_loop_stays_in_the_text_that_was_streamed(make_ears: MakeEars) -> None:
+    deltas: list[str] = []
+    ears = make_ears(lambda request, number: (["bravo"] * 9, Ending.REPETITION))
+    result = ears.listener.ask("a.wav", [blocks_of(say(["bravo"]))], "What?", on_text=deltas.append)
+    assert "".join(deltas) == result.text == result.segments[0].text == " ".join(["bravo"] * 9)
+
+
+def test_listener_needs_no_tokenizer_library() -> None:
+    code = "import sys, eureka.pipeline.listener; sys.exit('tokenizers' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -1,11 +1,10 @@
 import numpy as np
 import pytest
 
-from eureka.engine.request import Request
 from eureka.errors import CancelledError, EurekaError
 from eureka.pipeline.options import ListenerSettings, ListenOptions, RetryPolicy
 from eureka.pipeline.results import raise_unless_answered
-from eureka.types import Ending, SamplingParams, Task
+from eureka.types import Ending, SamplingParams, Task, TextRequest
 from tests.helpers.tone_model import WORDS, blocks_of, say
 from tests.unit.pipeline.conftest import Ears, MakeEars
 
@@ -27,11 +26,15 @@ def test_retry_other_sampling_mends_on_the_same_embeddings(make_ears: MakeEars, 
     assert len(ears.embedder.encoded_samples) == 1
 
 
-def test_retry_keeps_the_callers_token_limit(make_ears: MakeEars) -> None:
+def test_retry_keeps_what_the_caller_said_of_tokens(make_ears: MakeEars) -> None:
     ears = make_ears(lambda request, number: ([], Ending.LENGTH) if number == 1 else None)
-    transcribe(ears, ListenOptions(sampling=SamplingParams(max_new_tokens=7, ban_token_ids=(3,))))
-    limits = {(r.sampling.max_new_tokens, r.sampling.ban_token_ids) for r in ears.decoder.requests}
-    assert limits == {(7, (3,))}
+    sampling = SamplingParams(max_new_tokens=7, ban_token_ids=(3,), stop=("x",), top_logprobs=2)
+    transcribe(ears, ListenOptions(sampling=sampling))
+    asked = [request.sampling for request in ears.decoder.requests]
+    assert len(asked) == 2
+    assert {(s.max_new_tokens, s.ban_token_ids, s.stop, s.top_logprobs) for s in asked} == {
+        (7, (3,), ("x",), 2)
+    }
 
 
 def test_retry_seeds_differ_by_attempt_and_agree_between_runs(make_ears: MakeEars) -> None:
@@ -45,7 +48,7 @@ def test_retry_seeds_differ_by_attempt_and_agree_between_runs(make_ears: MakeEar
 
 
 def test_retry_then_halves_reuse_rows_of_the_embeddings(make_ears: MakeEars) -> None:
-    def too_long(request: Request, number: int) -> tuple[list[str], Ending] | None:
+    def too_long(request: TextRequest, number: int) -> tuple[list[str], Ending] | None:
         return (["bravo"] * 30, Ending.REPETITION) if len(request.audio_embeddings) > 50 else None
 
     ears = make_ears(too_long)
@@ -134,6 +137,15 @@ def test_retry_empty_after_all_attempts_stands_as_one_row(make_ears: MakeEars) -
     assert len(ears.decoder.requests) == 9
 
 
+def test_retry_tokens_that_say_nothing_are_empty(make_ears: MakeEars) -> None:
+    settings = ListenerSettings("tones", 10.0, has_speech=lambda pcm: True)
+    ears = make_ears(
+        lambda request, number: (["<|0.4|><|1.2|>"], Ending.STOP) if number == 1 else None, settings
+    )
+    assert transcribe(ears) == (" ".join(SPOKEN), [Ending.STOP])
+    assert len(ears.decoder.requests) == 2
+
+
 def test_empty_stands_where_nobody_speaks_and_for_captions(make_ears: MakeEars) -> None:
     quiet = ListenerSettings("tones", 10.0, has_speech=lambda pcm: False)
     ears = make_ears(lambda request, number: ([], Ending.STOP), quiet)
@@ -147,4 +159,4 @@ def test_empty_stands_where_nobody_speaks_and_for_captions(make_ears: MakeEars) 
 def test_retries_are_counted_in_usage(make_ears: MakeEars) -> None:
     ears = make_ears(lambda request, number: (["bravo"] * 30, Ending.LENGTH))
     result = ears.listener.transcribe("a.wav", blocks_of(say(SPOKEN)))
-    assert result.usage.prompt_tokens == sum(len(r.prompt_ids) for r in ears.decoder.requests)
+    assert result.usage.prompt_tokens == sum(len(p.prompt_ids) for p in ears.decoder.prompts)

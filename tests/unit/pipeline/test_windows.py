@@ -186,7 +186,7 @@ def test_transcribe_language_hint_is_in_each_prompt(make_ears: MakeEars) -> None
     plain, hinted = make_ears(), make_ears()
     plain.listener.transcribe("a.wav", blocks_of(say(["bravo"])))
     hinted.listener.transcribe("a.wav", blocks_of(say(["bravo"])), ListenOptions(language="en"))
-    lengths = [len(ears.decoder.requests[0].prompt_ids) for ears in (plain, hinted)]
+    lengths = [len(ears.decoder.prompts[0].prompt_ids) for ears in (plain, hinted)]
     assert lengths[1] > lengths[0]
 
 
@@ -205,6 +205,6 @@ def test_usage_counts_all_windows_and_stages(make_ears: MakeEars) -> None:
     ears = make_ears(settings=ListenerSettings(model="tones", best_window_seconds=5.0))
     result = ears.listener.transcribe("a.wav", blocks_of(say(random_words(30))))
     assert set(result.usage.seconds) == {"decode", "embed", "generate"}
-    assert result.usage.prompt_tokens == sum(len(request.prompt_ids) for request in ears.decoder.requests)
+    assert result.usage.prompt_tokens == sum(len(prompt.prompt_ids) for prompt in ears.decoder.prompts)
     assert result.usage.generated_tokens >= 30
     assert result.model == "tones"

@@ -1,9 +1,11 @@
 import random
+from collections.abc import Sequence
 
 import pytest
 
 from eureka.text.detokenizer import IncrementalDetokenizer
-from eureka.text.segments import parse_segments
+from eureka.text.phrases import answer_phrases
+from eureka.text.segments import TimedText, segments_of
 from eureka.text.tokenizer import Tokenizer
 from eureka.types import Segment, SegmentSource, Span
 from tests.helpers.tokenizers import qwen_like_tokenizer, small_nano_tokenizer
@@ -20,8 +22,14 @@ def times(segments: tuple[Segment, ...]) -> list[tuple[float, float, str]]:
     return [(round(s.start_seconds, 3), round(s.end_seconds, 3), s.text) for s in segments]
 
 
-def test_parse_segments_pairs_become_segments_of_the_file(nano: Tokenizer) -> None:
-    timed = parse_segments("<|0.4|>dog bark<|1.2|><|2.0|>man speaking<|4.6|>", nano, WINDOW)
+def parse(answer: Sequence[int] | str, tokenizer: Tokenizer) -> TimedText:
+    """Both halves of the way from ids to segments: the decoder's and the caller's."""
+    ids = tokenizer.encode(answer) if isinstance(answer, str) else answer
+    return segments_of(answer_phrases(ids, tokenizer), WINDOW)
+
+
+def test_segments_of_pairs_become_segments_of_the_file(nano: Tokenizer) -> None:
+    timed = parse("<|0.4|>dog bark<|1.2|><|2.0|>man speaking<|4.6|>", nano)
     assert timed.text == "dog bark, man speaking"
     assert times(timed.segments) == [(10.4, 11.2, "dog bark"), (12.0, 14.6, "man speaking")]
     assert {s.source for s in timed.segments} == {SegmentSource.MODEL}
@@ -41,21 +49,21 @@ def test_parse_segments_pairs_become_segments_of_the_file(nano: Tokenizer) -> No
         ("<|1.0|>rain<|3.0|><|2.0|>dog bark<|4.0|>", [(11.0, 13.0, "rain"), (12.0, 14.0, "dog bark")]),
     ],
 )
-def test_parse_segments_malformed_marks_are_mended(
+def test_segments_of_malformed_marks_are_mended(
     nano: Tokenizer, answer: str, expected: list[tuple[float, float, str]]
 ) -> None:
-    assert times(parse_segments(answer, nano, WINDOW).segments) == expected
+    assert times(parse(answer, nano).segments) == expected
 
 
 @pytest.mark.parametrize("answer", ["", "<|0.4|><|1.2|>", " ", "<|im_end|>"])
-def test_parse_segments_nothing_said_gives_nothing(nano: Tokenizer, answer: str) -> None:
-    timed = parse_segments(answer, nano, WINDOW)
+def test_segments_of_nothing_said_gives_nothing(nano: Tokenizer, answer: str) -> None:
+    timed = parse(answer, nano)
     assert (timed.text, timed.segments) == ("", ())
 
 
-def test_parse_segments_without_marks_is_one_segment_of_the_window() -> None:
+def test_segments_of_without_marks_is_one_segment_of_the_window() -> None:
     tokenizer = qwen_like_tokenizer()
-    timed = parse_segments([*tokenizer.encode(" A dog barks. "), tokenizer.end_id], tokenizer, WINDOW)
+    timed = parse([*tokenizer.encode(" A dog barks. "), tokenizer.end_id], tokenizer)
     assert timed.text == "A dog barks."
     assert timed.segments == (Segment(10.0, 15.0, "A dog barks.", SegmentSource.WINDOW),)
 
@@ -80,7 +88,7 @@ def test_detokenizer_joined_deltas_equal_the_parsed_text(nano: Tokenizer) -> Non
         ids = [rng.randrange(nano.vocab_size) for _ in range(rng.randrange(1, 30))]
         detokenizer = IncrementalDetokenizer(nano)
         streamed = "".join(detokenizer.push([i]) for i in ids) + detokenizer.flush()
-        assert streamed == parse_segments(ids, nano, WINDOW).text
+        assert streamed == parse(ids, nano).text
 
 
 def test_detokenizer_pieces_do_not_change_the_text(nano: Tokenizer) -> None:
