@@ -149,6 +149,8 @@ class ErrorInterceptor(AroundInterceptor):
         except grpc.RpcError as error:
             await _abort(call, status.error_of(error))
         except Exception as error:
+            if call.code(None) is grpc.StatusCode.UNIMPLEMENTED:  # set by the generated servicer
+                await call.context.abort(grpc.StatusCode.UNIMPLEMENTED, f"no {call.short_method} here")
             logger.exception("handler_failed", extra=_who(call))
             await _abort(call, error)
 
