@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
+from torch.overrides import TorchFunctionMode
 
 from eureka.errors import InvalidCheckpointError
 from eureka.model.adapter_layout import AdapterLayout, Source, claimed_shares
@@ -33,6 +35,22 @@ KNOWN_LEFTOVERS = frozenset(
 """Tensors of the released file that its model does not use; eureka-audio section 4.4 rule 2."""
 
 
+class _NoInitialisation(TorchFunctionMode):
+    """Leaves new weights undrawn: they have no memory, and torch would import its compiler (2 s) for it."""
+
+    def __torch_function__(
+        self,
+        func: Callable[..., Any],
+        types: Any,
+        args: tuple[Any, ...] = (),
+        kwargs: dict[str, Any] | None = None,
+    ) -> Any:
+        kwargs = kwargs or {}
+        if getattr(func, "__module__", None) == "torch.nn.init":
+            return args[0] if args else kwargs["tensor"]
+        return func(*args, **kwargs)
+
+
 @dataclass(frozen=True, slots=True)
 class LoadPlan:
     """What a checkpoint holds and where each of its tensors goes; made from file headers alone.
@@ -55,7 +73,7 @@ class LoadPlan:
 
     def build_empty(self, attention: AttentionFunction = plain_attention) -> EurekaAudio:
         """The model without memory for its weights."""
-        with torch.device("meta"):
+        with torch.device("meta"), _NoInitialisation():
             return EurekaAudio(self.config, self.adapter.spec, attention, self.num_ctc_classes)
 
     def report(self) -> LoadReport:
