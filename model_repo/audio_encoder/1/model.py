@@ -1,0 +1,37 @@
+"""Triton model audio_encoder: pcm (S,) and item_lengths (n,) in, encoder_frames (T, D) out."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import triton_python_backend_utils as pb_utils
+
+from eureka.engine.messages import AUDIO_ENCODER, ENCODER_FRAMES, ITEM_LENGTHS, PCM
+from eureka.serving.encoder import FrameEncoder, split_items
+from eureka.serving.triton_metrics import TritonCounter
+from eureka.serving.triton_model import Arrays, answer_each, prepare_process
+
+
+class TritonPythonModel:
+    """A FrameEncoder in a model process."""
+
+    def initialize(self, args: dict[str, Any]) -> None:
+        """Load the encoder and run it once."""
+        parameters = prepare_process(pb_utils, args)
+        self._encoder = FrameEncoder.from_checkpoint(
+            parameters.checkpoint, parameters.dtype, parameters.device
+        )
+        self._encoder.warm_up()
+        self._audio_seconds = TritonCounter(
+            pb_utils, "eureka_audio_seconds_total", "Seconds of audio that went through the encoder"
+        )
+
+    def execute(self, requests: list[Any]) -> list[Any]:
+        """One response a request."""
+        responses = answer_each(pb_utils, AUDIO_ENCODER, requests, self._encode)
+        self._audio_seconds.follow(self._encoder.encoded_seconds)
+        return responses
+
+    def _encode(self, inputs: Arrays) -> Arrays:
+        items = split_items(inputs[PCM.name], inputs[ITEM_LENGTHS.name])
+        return {ENCODER_FRAMES.name: self._encoder.encode(items)}

@@ -1,0 +1,39 @@
+"""Triton model moe_adapter: encoder_frames (T, D) in, audio_embeddings (T / 4, W) out."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import triton_python_backend_utils as pb_utils
+
+from eureka.engine.messages import AUDIO_EMBEDDINGS, ENCODER_FRAMES, MOE_ADAPTER
+from eureka.serving.adapter import FrameAdapter
+from eureka.serving.triton_metrics import TritonCounter
+from eureka.serving.triton_model import Arrays, answer_each, prepare_process
+
+
+class TritonPythonModel:
+    """A FrameAdapter in a model process."""
+
+    def initialize(self, args: dict[str, Any]) -> None:
+        """Load the adapter and run it once."""
+        parameters = prepare_process(pb_utils, args)
+        self._adapter = FrameAdapter.from_checkpoint(
+            parameters.checkpoint, parameters.dtype, parameters.device
+        )
+        self._adapter.warm_up()
+        self._expert_tokens = TritonCounter(
+            pb_utils,
+            "eureka_expert_tokens_total",
+            "Audio tokens that each expert of the adapter served",
+            [{"expert": str(expert)} for expert in range(len(self._adapter.expert_tokens))],
+        )
+
+    def execute(self, requests: list[Any]) -> list[Any]:
+        """One response a request."""
+        responses = answer_each(pb_utils, MOE_ADAPTER, requests, self._adapt)
+        self._expert_tokens.follow(*self._adapter.expert_tokens)
+        return responses
+
+    def _adapt(self, inputs: Arrays) -> Arrays:
+        return {AUDIO_EMBEDDINGS.name: self._adapter.adapt(inputs[ENCODER_FRAMES.name])}

@@ -1,0 +1,1 @@
+"""Numpy backends behind Triton: what the models of `model_repo` do, without Triton."""

@@ -1,0 +1,213 @@
+"""What every model.py does: parameters, start-up checks, tensors and errors in Triton's own classes.
+
+`pb_utils` exists in model processes only, so it comes as an argument.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from eureka.engine.messages import ModelSpec, TensorSpec, delta_json, error_text
+from eureka.engine.request import Delta, LabelScores
+from eureka.errors import EurekaError, InvalidInputError, WrongStateError
+
+_log = logging.getLogger(__name__)
+
+Arrays = Mapping[str, NDArray[Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class ModelParameters:
+    """Parameters of a model, from config.pbtxt, a load with an override, or the environment.
+
+    Attributes:
+        checkpoint: folder; EUREKA_CHECKPOINT.
+        dtype: float32, bfloat16 or float16; EUREKA_DTYPE.
+        device: cpu, cuda, or auto; EUREKA_DEVICE.
+        num_slots: requests decoded at once; EUREKA_NUM_SLOTS.
+        max_waiting: requests that may wait for a slot; EUREKA_MAX_WAITING.
+    """
+
+    checkpoint: Path
+    dtype: torch.dtype
+    device: str
+    num_slots: int
+    max_waiting: int
+
+    @classmethod
+    def read(cls, args: Mapping[str, Any], environ: Mapping[str, str] = os.environ) -> ModelParameters:
+        """Read `args` of initialize; a parameter left empty comes from the environment, then the default.
+
+        Raises:
+            WrongStateError: no checkpoint is named, or a value cannot be read.
+        """
+        config = json.loads(args["model_config"])
+        given = {name: value["string_value"] for name, value in config.get("parameters", {}).items()}
+
+        def find(name: str, default: str) -> str:
+            return given.get(name) or environ.get(f"EUREKA_{name.upper()}") or default
+
+        checkpoint = find("checkpoint", "")
+        if not checkpoint:
+            raise WrongStateError(
+                "no checkpoint is named; set the model's parameter checkpoint or EUREKA_CHECKPOINT"
+            )
+        device = find("device", "auto")
+        if device == "auto":
+            device = "cuda" if args.get("model_instance_kind") == "GPU" else "cpu"
+        if device == "cuda":
+            device = f"cuda:{args.get('model_instance_device_id', '0')}"
+        return cls(
+            Path(checkpoint),
+            _dtype(find("dtype", "float32")),
+            device,
+            _count("num_slots", find("num_slots", "8")),
+            _count("max_waiting", find("max_waiting", "64")),
+        )
+
+
+def prepare_process(pb_utils: Any, args: Mapping[str, Any]) -> ModelParameters:
+    """Threads, log and tensor check of a model process; its parameters.
+
+    Raises:
+        WrongStateError: as `ModelParameters.read`, or tensors do not come through.
+    """
+    # On the server's standard error, where its log is; threads of torch would fight those of the neighbours.
+    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s %(message)s")
+    torch.set_num_threads(1)
+    where = {"model": args["model_name"], "prefix": sys.prefix, "numpy": np.__version__}
+    pb_utils.Logger.log_info("model process: " + json.dumps(where))
+    check_round_trip(pb_utils)
+    return ModelParameters.read(args)
+
+
+def check_round_trip(pb_utils: Any) -> None:
+    """Refuse to start where arrays come back empty, as with numpy 2 under servers built for numpy 1.
+
+    Raises:
+        WrongStateError: naming numpy's version.
+    """
+    sent = np.arange(3, dtype=np.float32)
+    back = pb_utils.Tensor("trial", sent).as_numpy()
+    if not np.array_equal(sent, back):
+        raise WrongStateError(
+            f"tensors do not come through this server with numpy {np.__version__}; install numpy < 2"
+        )
+
+
+def answer_each(
+    pb_utils: Any, spec: ModelSpec, requests: Sequence[Any], answer: Callable[[Arrays], Arrays]
+) -> list[Any]:
+    """One response a request, an error where `answer` raises.
+
+    Args:
+        pb_utils: Triton's.
+        spec: names and ranks of tensors; the size of the batch, always 1, is taken off and put back.
+        requests: as execute got them.
+        answer: arrays by name in, arrays by name out, for one request.
+    """
+    return [_answer(pb_utils, spec, request, answer) for request in requests]
+
+
+def read_inputs(pb_utils: Any, spec: ModelSpec, request: Any) -> dict[str, NDArray[Any]]:
+    """Arrays of a request by name, without the size of the batch; optional ones may be absent.
+
+    Raises:
+        InvalidInputError: several rows in one request.
+    """
+    found = {}
+    for tensor in spec.inputs:
+        given = pb_utils.get_input_tensor_by_name(request, tensor.name)
+        if given is not None:
+            array = _without_batch(given.as_numpy(), tensor, spec)
+            # A decoupled request outlives execute, the server's memory behind its arrays does not.
+            found[tensor.name] = array.copy() if spec.is_decoupled else array
+    return found
+
+
+def triton_error(pb_utils: Any, error: BaseException) -> Any:
+    """A TritonError with our text and code."""
+    code = error.triton_code if isinstance(error, EurekaError) else "INTERNAL"
+    return pb_utils.TritonError(error_text(error), getattr(pb_utils.TritonError, code))
+
+
+class TritonSender:
+    """Sender of one decoupled request.
+
+    Args:
+        pb_utils: Triton's.
+        response_sender: of the request.
+        spec: names of the outputs: token ids, then the delta.
+    """
+
+    def __init__(self, pb_utils: Any, response_sender: Any, spec: ModelSpec) -> None:
+        self._pb_utils = pb_utils
+        self._response_sender = response_sender
+        self._ids_name, self._delta_name = (tensor.name for tensor in spec.outputs)
+
+    def send(self, delta: Delta, scores: LabelScores | None, is_final: bool) -> None:
+        """Send new tokens, and the final flag with the last of them."""
+        pb_utils = self._pb_utils
+        ids = np.array(delta.token_ids, dtype=np.int64)
+        text = np.array([delta_json(delta, scores)], dtype=np.object_)
+        tensors = [pb_utils.Tensor(self._ids_name, ids), pb_utils.Tensor(self._delta_name, text)]
+        self._send(pb_utils.InferenceResponse(tensors), is_final)
+
+    def fail(self, error: BaseException) -> None:
+        """Send an error with the final flag."""
+        error_of_triton = triton_error(self._pb_utils, error)
+        self._send(self._pb_utils.InferenceResponse(error=error_of_triton), True)
+
+    def is_cancelled(self) -> bool:
+        """Whether the client cancelled or went away."""
+        return bool(self._response_sender.is_cancelled())
+
+    def _send(self, response: Any, is_final: bool) -> None:
+        flags = self._pb_utils.TRITONSERVER_RESPONSE_COMPLETE_FINAL if is_final else 0
+        self._response_sender.send(response, flags=flags)
+
+
+def _answer(pb_utils: Any, spec: ModelSpec, request: Any, answer: Callable[[Arrays], Arrays]) -> Any:
+    try:
+        found = answer(read_inputs(pb_utils, spec, request))
+        arrays = {name: array[None] if spec.is_batched else array for name, array in found.items()}
+        return pb_utils.InferenceResponse([pb_utils.Tensor(name, array) for name, array in arrays.items()])
+    except Exception as error:
+        if not isinstance(error, EurekaError):
+            _log.exception("inference_failed")
+        return pb_utils.InferenceResponse(error=triton_error(pb_utils, error))
+
+
+def _without_batch(array: NDArray[Any], tensor: TensorSpec, spec: ModelSpec) -> NDArray[Any]:
+    if not spec.is_batched:
+        return array
+    if len(array) != 1:
+        raise InvalidInputError(
+            f"{tensor.name} has {len(array)} rows; send one request for each", reason="INVALID_TENSOR"
+        )
+    row: NDArray[Any] = array[0]
+    return row
+
+
+def _dtype(name: str) -> torch.dtype:
+    if name not in ("float32", "bfloat16", "float16"):
+        raise WrongStateError(f"dtype must be float32, bfloat16 or float16, not {name!r}")
+    dtype: torch.dtype = getattr(torch, name)
+    return dtype
+
+
+def _count(name: str, text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise WrongStateError(f"{name} must be a number of at least 1, not {text!r}")
+    return int(text)
