@@ -1,0 +1,68 @@
+"""Names of the metrics and their port."""
+
+from __future__ import annotations
+
+import urllib.request
+
+import pytest
+from prometheus_client import CollectorRegistry
+
+from eureka.errors import WrongStateError
+from eureka.runtime.metrics import Metrics, serve_metrics
+
+NAMES = {
+    "eureka_requests_total",
+    "eureka_request_duration_seconds",
+    "eureka_time_to_first_token_seconds",
+    "eureka_time_per_output_token_seconds",
+    "eureka_prompt_tokens_total",
+    "eureka_generated_tokens_total",
+    "eureka_audio_seconds_total",
+    "eureka_model_reloads_total",
+    "eureka_requests_running",
+    "eureka_requests_waiting",
+    "eureka_kv_slots_used",
+}
+
+
+def _read(port: int) -> str:
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=5) as answer:
+        return str(answer.read().decode())
+
+
+def test_metrics_have_the_agreed_names() -> None:
+    metrics = Metrics("decoder", CollectorRegistry())
+    found = {
+        family.name + ("_total" if family.type == "counter" else "") for family in metrics.registry.collect()
+    }
+    assert found == NAMES
+
+
+def test_port_shows_what_was_recorded_and_closes() -> None:
+    metrics = Metrics("decoder", CollectorRegistry())
+    metrics.record_usage(prompt_tokens=3, generated_tokens=5, audio_seconds=1.5)
+    metrics.record_output_tokens(4, 0.02)
+    metrics.set_engine(num_waiting=2, num_slots_used=1)
+    server = serve_metrics(metrics.registry)
+    text = _read(server.port)
+    assert 'eureka_generated_tokens_total{component="decoder"} 5.0' in text
+    assert 'eureka_kv_slots_used{component="decoder"} 1.0' in text
+    server.stop()
+    with pytest.raises(OSError, match="refused"):
+        _read(server.port)
+
+
+def test_busy_metrics_port_is_named() -> None:
+    server = serve_metrics(CollectorRegistry())
+    try:
+        with pytest.raises(WrongStateError, match=str(server.port)) as caught:
+            serve_metrics(CollectorRegistry(), port=server.port)
+        assert caught.value.reason == "PORT_IN_USE"
+    finally:
+        server.stop()
+
+
+def test_two_components_do_not_share_a_registry_by_accident() -> None:
+    one, two = Metrics("encoder", CollectorRegistry()), Metrics("adapter", CollectorRegistry())
+    one.record_model_reload()
+    assert two.registry.get_sample_value("eureka_model_reloads_total", {"component": "adapter"}) is None
