@@ -1,0 +1,1 @@
+"""Third stage: instructions and audio embeddings to text."""

@@ -1,0 +1,7 @@
+"""`python -m services.decoder`."""
+
+import sys
+
+from services.decoder.main import main
+
+sys.exit(main())
