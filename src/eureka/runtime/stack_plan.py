@@ -1,0 +1,224 @@
+"""What the local stack consists of: components with their commands, ports and environment.
+
+Nothing is started here. Every port moves to a free one when its own is busy, only the gateway's does not:
+callers know it, so a busy one is an error.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import socket
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from eureka.errors import NotFoundError, WrongStateError
+from eureka.runtime.settings import Settings
+
+GATEWAY, TRITON, DECODER = "gateway", "triton", "decoder"
+
+STAGES = ("encoder", "adapter", DECODER)
+
+_FOLDERS_OF_CHECKOUT = ("services", "model_repo")
+
+
+@dataclass(frozen=True, slots=True)
+class Component:
+    """One child process of the stack.
+
+    Attributes:
+        name: gateway, encoder, adapter, decoder, decoder-2, triton.
+        command: program and arguments; empty for Triton, whose launcher knows them.
+        address: host:port of its gRPC server.
+        metrics: host:port of its metrics.
+        environment: what it gets beside the supervisor's own.
+    """
+
+    name: str
+    command: tuple[str, ...]
+    address: str
+    metrics: str
+    environment: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class StackPlan:
+    """All components, in the order in which they start.
+
+    Attributes:
+        root: folder in which services run, so that they can be imported.
+        components: Triton first, the gateway last.
+        triton_ports: http, grpc, metrics.
+    """
+
+    root: Path
+    components: tuple[Component, ...]
+    triton_ports: tuple[int, int, int]
+
+    @property
+    def gateway(self) -> Component:
+        """The component that callers know."""
+        return next(component for component in self.components if component.name == GATEWAY)
+
+
+class PortChooser:
+    """Gives out ports that are free and were not given out before."""
+
+    def __init__(self) -> None:
+        self._given: set[int] = set()
+
+    def near(self, host: str, port: int) -> int:
+        """`port` where it is free, else any free one; 0 asks for any."""
+        if port == 0 or port in self._given or is_busy(host, port):
+            port = self._any(host)
+        self._given.add(port)
+        return port
+
+    def exactly(self, host: str, port: int, variable: str) -> int:
+        """`port`, or any free one for 0.
+
+        Raises:
+            WrongStateError: reason PORT_IN_USE; `variable` is named as the way out.
+        """
+        if port and is_busy(host, port):
+            message = (
+                f"port {port} of {host} is in use by another program; set {variable} (0 picks a free one)"
+            )
+            raise WrongStateError(message, reason="PORT_IN_USE")
+        return self.near(host, port)
+
+    def _any(self, host: str) -> int:
+        while True:
+            with _socket(host) as probe:
+                probe.bind((host.strip("[]"), 0))
+                port: int = probe.getsockname()[1]
+            if port not in self._given:
+                return port
+
+
+def is_busy(host: str, port: int) -> bool:
+    """Whether somebody listens at the port."""
+    with _socket(host) as probe:
+        # Connections of an earlier server that have not timed out yet keep nobody from listening.
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host.strip("[]"), port))
+        except OSError:
+            return True
+    return False
+
+
+def plan_stack(settings: Settings, root: Path, num_decoders: int | None = None) -> StackPlan:
+    """The stack that the settings describe, with ports that are free now.
+
+    Args:
+        settings: of the supervisor.
+        root: of the checkout.
+        num_decoders: decoder services; None takes the setting.
+
+    Raises:
+        NotFoundError: reason NO_CHECKOUT; services/ and model_repo/ are not there.
+        WrongStateError: reason PORT_IN_USE; the gateway's port is busy.
+    """
+    check_checkout(root)
+    ports = PortChooser()
+    gateway = settings.gateway
+    gateway_port = ports.exactly(gateway.host, gateway.port, "EUREKA_GATEWAY__PORT")
+    triton = settings.triton
+    http, grpc, metrics = (
+        ports.near(triton.host, port) for port in (triton.http_port, triton.grpc_port, triton.metrics_port)
+    )
+    stages = _plan_stages(settings, ports, num_decoders or settings.stack.decoders)
+    targets = {
+        "EUREKA_GATEWAY__PORT": str(gateway_port),
+        "EUREKA_GATEWAY__METRICS_PORT": str(ports.near(gateway.host, gateway.metrics_port)),
+        **_targets(stages),
+    }
+    shared = {f"EUREKA_{stage.upper()}__TRITON_TARGET": _address(triton.host, grpc) for stage in STAGES}
+    metrics_port = int(targets["EUREKA_GATEWAY__METRICS_PORT"])
+    components = (
+        Component(TRITON, (), _address(triton.host, grpc), _address(triton.host, metrics)),
+        *(_with(stage, shared) for stage in stages),
+        Component(
+            GATEWAY,
+            _module("services.gateway"),
+            _address(gateway.host, gateway_port),
+            _address(gateway.host, metrics_port),
+            targets,
+        ),
+    )
+    return StackPlan(root, components, (http, grpc, metrics))
+
+
+def check_checkout(root: Path) -> None:
+    """Refuse to start from an installed wheel, which holds neither services nor models.
+
+    Raises:
+        NotFoundError: reason NO_CHECKOUT.
+    """
+    missing = [name for name in _FOLDERS_OF_CHECKOUT if not (root / name).is_dir()]
+    if missing:
+        message = (
+            f"the stack runs from a checkout or an image: there is no {' and no '.join(missing)} in {root}"
+        )
+        raise NotFoundError(message, reason="NO_CHECKOUT")
+
+
+def reachable(host: str) -> str:
+    """The address at which this machine reaches a server that listens at `host`."""
+    try:
+        address = ipaddress.ip_address(host.strip("[]"))
+    except ValueError:
+        return host
+    if not address.is_unspecified:
+        return host
+    return "127.0.0.1" if address.version == 4 else "[::1]"
+
+
+def _plan_stages(settings: Settings, ports: PortChooser, num_decoders: int) -> list[Component]:
+    sections = {"encoder": settings.encoder, "adapter": settings.adapter, DECODER: settings.decoder}
+    names = ["encoder", "adapter", DECODER, *(f"{DECODER}-{i}" for i in range(2, num_decoders + 1))]
+    stages = []
+    for name in names:
+        kind = name.partition("-")[0]
+        section = sections[kind]
+        port = ports.near(section.host, section.port)
+        metrics = ports.near(section.host, section.metrics_port)
+        own = {
+            f"EUREKA_{kind.upper()}__PORT": str(port),
+            f"EUREKA_{kind.upper()}__METRICS_PORT": str(metrics),
+        }
+        address = _address(section.host, port)
+        stages.append(
+            Component(name, _module(f"services.{kind}"), address, _address(section.host, metrics), own)
+        )
+    return stages
+
+
+def _targets(stages: list[Component]) -> dict[str, str]:
+    """Where the gateway finds each stage; several instances with commas."""
+    return {
+        f"EUREKA_GATEWAY__{kind.upper()}_TARGET": ",".join(
+            stage.address for stage in stages if stage.name.partition("-")[0] == kind
+        )
+        for kind in STAGES
+    }
+
+
+def _with(stage: Component, shared: Mapping[str, str]) -> Component:
+    environment = {**shared, **stage.environment}
+    return Component(stage.name, stage.command, stage.address, stage.metrics, environment)
+
+
+def _module(name: str) -> tuple[str, ...]:
+    return (sys.executable, "-m", name)
+
+
+def _address(host: str, port: int) -> str:
+    return f"{reachable(host)}:{port}"
+
+
+def _socket(host: str) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    return socket.socket(family, socket.SOCK_STREAM)

@@ -1,0 +1,183 @@
+"""Builds the local stack from the settings and runs it, in this process or in one of its own.
+
+`python -m eureka.runtime.stack_run REPORT_FD NUM_DECODERS` is the supervisor of a detached stack. It writes
+one JSON object to REPORT_FD when the stack is up or could not come up, and closes it; 0 decoders stands for
+the setting.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+
+from eureka.errors import EurekaError, StageUnavailableError
+from eureka.runtime.logging import configure_logging
+from eureka.runtime.settings import Settings, checkout_root, load_settings
+from eureka.runtime.stack import Stack, StackTimes
+from eureka.runtime.stack_left_over import end_left_over
+from eureka.runtime.stack_plan import GATEWAY, TRITON, Component, StackPlan, plan_stack
+from eureka.runtime.stack_probe import channel_tls, is_serving, prove_inference
+from eureka.runtime.stack_process import Part, ServicePart, TritonPart
+from eureka.runtime.stack_state import StackFolder
+from eureka.runtime.triton import TritonConfig, TritonLauncher
+
+SUPERVISOR = "supervisor"
+
+_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+
+OnReady = Callable[[str], None]
+"""Told the gateway's address when the stack is up."""
+
+
+def run_stack(settings: Settings, num_decoders: int | None, on_ready: OnReady) -> None:
+    """Be the supervisor until a signal; all is stopped on return.
+
+    Raises:
+        EurekaError: the stack runs already, cannot run here, or did not start.
+    """
+    folder = StackFolder(settings.stack.folder)
+    with folder.locked():
+        end_left_over(folder, settings.stack.grace_seconds)
+        plan = plan_stack(settings, checkout_root(), num_decoders)
+        asyncio.run(_supervise(build_stack(settings, plan, folder), on_ready, plan.gateway.address))
+
+
+def build_stack(settings: Settings, plan: StackPlan, folder: StackFolder) -> Stack:
+    """All parts of the plan under one supervisor.
+
+    Raises:
+        StageUnavailableError: reason TRITON_UNAVAILABLE.
+    """
+    tls = channel_tls(settings.tls)
+    parts: dict[str, Part] = {}
+    for component in plan.components:
+        folder.start_log(component.name)
+        if component.name == TRITON:
+            parts[component.name] = _triton_part(settings, plan, component, folder)
+            continue
+        health = functools.partial(is_serving, component.address, tls)
+        log_file = folder.log_file(component.name)
+        parts[component.name] = ServicePart(_with_log_level(component), plan.root, log_file, health)
+    stages = [part for name, part in parts.items() if name not in (TRITON, GATEWAY)]
+    return Stack(
+        [[parts[TRITON]], stages, [parts[GATEWAY]]],
+        plan.gateway.address,
+        folder,
+        functools.partial(prove_inference, plan.gateway.address, tls),
+        StackTimes(settings.stack.start_timeout_seconds, settings.stack.grace_seconds),
+    )
+
+
+def start_detached(folder: StackFolder, num_decoders: int | None) -> str:
+    """Start a supervisor of its own session, with none of our streams, and wait until it is up.
+
+    Returns:
+        The gateway's address.
+
+    Raises:
+        EurekaError: as the supervisor reported it.
+    """
+    folder.logs.mkdir(parents=True, exist_ok=True)
+    folder.start_log(SUPERVISOR)
+    reader, writer = os.pipe()
+    with folder.log_file(SUPERVISOR).open("ab") as log, open(reader, encoding="utf-8") as report:
+        try:
+            process = subprocess.Popen(
+                [sys.executable, "-m", "eureka.runtime.stack_run", str(writer), str(num_decoders or 0)],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                pass_fds=(writer,),
+                start_new_session=True,
+            )
+        finally:
+            os.close(writer)
+        return _reported(report.read, process, folder)
+
+
+def main(arguments: list[str]) -> int:
+    """The supervisor of a detached stack; the exit status."""
+    report_fd, num_decoders = int(arguments[0]), int(arguments[1])
+    os.set_inheritable(report_fd, False)  # components must not hold the caller's end of it
+    try:
+        settings = load_settings()
+        configure_logging(settings.log_level, settings.log_format)
+        run_stack(settings, num_decoders or None, lambda gateway: _report(report_fd, gateway=gateway))
+    except EurekaError as error:
+        print(f"{error.reason}: {error.message}", file=sys.stderr)
+        _report(report_fd, reason=error.reason, message=error.message)
+        return 1
+    return 0
+
+
+def _triton_part(
+    settings: Settings, plan: StackPlan, component: Component, folder: StackFolder
+) -> TritonPart:
+    http, grpc, metrics = plan.triton_ports
+    config = TritonConfig(
+        repository=plan.root / "model_repo",
+        log_file=folder.log_file(TRITON),
+        http_port=http,
+        grpc_port=grpc,
+        metrics_port=metrics,
+        environment={
+            "EUREKA_CHECKPOINT": str(settings.checkpoint),
+            "EUREKA_DTYPE": settings.dtype,
+            "EUREKA_NUM_SLOTS": str(settings.triton.num_slots),
+            "EUREKA_MAX_WAITING": str(settings.triton.max_waiting),
+        },
+        start_timeout_seconds=settings.triton.start_timeout_seconds,
+        stop_timeout_seconds=settings.stack.grace_seconds,
+    )
+    return TritonPart(component, TritonLauncher(config), functools.partial(folder.start_log, TRITON))
+
+
+def _with_log_level(component: Component) -> Component:
+    """Logs of the stack go to files, where they disturb nobody: INFO unless the user says otherwise."""
+    environment = {"EUREKA_LOG_LEVEL": os.environ.get("EUREKA_LOG_LEVEL", "INFO"), **component.environment}
+    return Component(component.name, component.command, component.address, component.metrics, environment)
+
+
+async def _supervise(stack: Stack, on_ready: OnReady, gateway: str) -> None:
+    loop = asyncio.get_running_loop()
+    for name in _SIGNALS:
+        loop.add_signal_handler(name, stack.request_stop)
+    await stack.run(lambda: on_ready(gateway))
+
+
+def _report(descriptor: int, **fields: str) -> None:
+    """One object to who waits for us, and the end of it; a caller that has gone does not matter."""
+    try:
+        with open(descriptor, "w", encoding="utf-8") as report:
+            json.dump(fields, report)
+    except OSError:
+        pass
+
+
+def _reported(read: Callable[[], str], process: subprocess.Popen[bytes], folder: StackFolder) -> str:
+    """The gateway's address from the report of a supervisor."""
+    try:
+        text = read()
+    except BaseException:  # Ctrl-C while we wait
+        process.terminate()
+        process.wait()
+        raise
+    report: dict[str, str] = json.loads(text) if text else {}
+    if "gateway" in report:
+        process.returncode = 0  # it goes on without us; nobody will wait for it
+        return report["gateway"]
+    process.wait()
+    if report:
+        raise StageUnavailableError(report["message"], reason=report["reason"])
+    tail = "\n".join(folder.log_tail(SUPERVISOR))
+    raise StageUnavailableError(f"the supervisor ended without a word:\n{tail}", reason="STACK_NOT_STARTED")
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
