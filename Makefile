@@ -12,6 +12,9 @@ BIN := $(VENV)/bin
 PYTHONS := python3.11 python3.12 python3
 # Speech engines of Debian: the demo speaks with them, some tests too, training is built on them.
 DEBIAN_PACKAGES := espeak-ng libespeak-ng1 flite
+# Checks the protos in `make lint`; its version is in protos/package.json.
+BUF := protos/node_modules/.bin/buf
+BUF_STAMP := protos/node_modules/.ready
 
 # One thread a process: more of them on few cores cost more than they bring. Nothing asks a hub.
 export OMP_NUM_THREADS ?= 1
@@ -21,7 +24,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 PYTEST := $(BIN)/python -m pytest
 
-.PHONY: help demo test test-large lint bench clean speech-engines
+.PHONY: help demo test test-large chaos lint bench clean speech-engines buf
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -29,17 +32,26 @@ help: ## list the targets
 demo: $(VENV)/.ready-demo speech-engines ## hear a sample made on the spot (SEED=n), or a file (AUDIO=path)
 	@$(BIN)/python -m eureka.cli.demo $(if $(SEED),--seed $(SEED)) $(if $(AUDIO),--audio "$(AUDIO)")
 
-test: $(VENV)/.ready-dev speech-engines ## all tests but the large ones
+test: $(VENV)/.ready-dev speech-engines ## all tests but the large and the slow ones
 	@$(PYTEST) -n 2 --dist loadfile
 
 test-large: $(VENV)/.ready-dev ## a random checkpoint in the shape of the 1.7B model (6 GB of disk), an hour of audio
 	@$(PYTEST) -m large --timeout 1800
 
-lint: $(VENV)/.ready-dev ## style, types and import floors
+chaos: $(VENV)/.ready-dev ## kill parts of the running stack, soak it: tests too slow for every day
+	@$(PYTEST) -m slow --timeout 1800
+
+lint: $(VENV)/.ready-dev buf ## style, types, import floors and protos
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
+	@$(BIN)/python protos/generate.py --check
+	@if [ -x $(BUF) ]; then \
+	  cd protos && ../$(BUF) lint && ../$(BUF) breaking --against released.binpb; \
+	elif [ "$${CI:-}" = true ]; then \
+	  echo "buf is not there, and CI=true demands it" >&2; exit 1; \
+	fi
 
 bench: $(VENV)/.ready-dev ## speed against the same weights in transformers' classes
 	@$(BIN)/python benchmarks/hear.py
@@ -82,3 +94,17 @@ speech-engines:
 	  command -v $$engine >/dev/null || \
 	    echo "Left out: synthetic speech by $$engine (not installed; Debian package $$engine)"; \
 	done
+
+# Never fails: where npm is missing `lint` leaves the protos' style out, unless CI=true.
+buf:
+	@if [ $(BUF_STAMP) -nt protos/package.json ]; then exit 0; fi; \
+	if ! command -v npm >/dev/null && [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+	  echo "Installing Debian packages: nodejs npm"; \
+	  { apt-get update -qq && DEBIAN_FRONTEND=noninteractive \
+	    apt-get install -y -qq --no-install-recommends nodejs npm >/dev/null; } || true; \
+	fi; \
+	if command -v npm >/dev/null; then \
+	  echo "Installing buf into protos/node_modules/ (once)"; \
+	  (cd protos && npm install --silent --no-audit --no-fund --no-package-lock) && touch $(BUF_STAMP) || true; \
+	fi; \
+	[ -x $(BUF) ] || echo "Left out: style and compatibility of the protos (no buf: npm is not installed)"
