@@ -8,7 +8,7 @@ from typing import Protocol
 from eureka.engine.messages import AUDIO_FRONTEND, MOE_ADAPTER
 from eureka.runtime.health import HealthMonitor
 from eureka.runtime.settings import Settings
-from eureka.runtime.supervisor import ModelRepository, ModelSupervisor
+from eureka.runtime.supervisor import ModelRepository, ModelSupervisor, SupervisorTimes
 from eureka.stage.v1 import adapter_service_pb2, adapter_service_pb2_grpc
 from services.adapter.servicer import AdapterModels, AdapterServicer
 from services.stage import Stage, new_metrics, run_root, run_stage, start_stage
@@ -30,6 +30,7 @@ def build(triton: AdapterTriton, settings: Settings) -> Stage:
         supervised(triton, MOE_ADAPTER.name),
         readiness=monitor,
         dependents=(supervised(triton, AUDIO_FRONTEND.name),),
+        times=SupervisorTimes(busy_timeout_seconds=settings.adapter.busy_timeout_seconds),
         on_reload=metrics.record_model_reload,
     )
     add = functools.partial(

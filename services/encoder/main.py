@@ -8,7 +8,7 @@ from typing import Protocol
 from eureka.engine.messages import AUDIO_ENCODER, AUDIO_FRONTEND
 from eureka.runtime.health import HealthMonitor
 from eureka.runtime.settings import Settings
-from eureka.runtime.supervisor import ModelRepository, ModelSupervisor
+from eureka.runtime.supervisor import ModelRepository, ModelSupervisor, SupervisorTimes
 from eureka.stage.v1 import encoder_service_pb2, encoder_service_pb2_grpc
 from services.encoder.servicer import EncoderModels, EncoderServicer
 from services.stage import Stage, new_metrics, run_root, run_stage, start_stage
@@ -30,6 +30,7 @@ def build(triton: EncoderTriton, settings: Settings) -> Stage:
         supervised(triton, AUDIO_ENCODER.name),
         readiness=monitor,
         dependents=(supervised(triton, AUDIO_FRONTEND.name),),
+        times=SupervisorTimes(busy_timeout_seconds=settings.encoder.busy_timeout_seconds),
         on_reload=metrics.record_model_reload,
     )
     servicer = EncoderServicer(triton, settings.encoder.max_audio_seconds)

@@ -283,3 +283,34 @@ async def test_sync_channel_speaks_to_the_server(served: Serving) -> None:
             return str(type(served.stub)(channel).Ask(api.AskRequest()).text)
 
     assert await asyncio.to_thread(ask) == "default"
+
+
+class Noted:
+    """An observer that remembers what it was told."""
+
+    def __init__(self) -> None:
+        self.told: list[str] = []
+
+    def record_answer(self) -> None:
+        self.told.append("answer")
+
+    def record_error(self, error: EurekaError) -> None:
+        self.told.append(error.reason)
+
+    def record_running(self, num_calls: int) -> None:
+        self.told.append(f"running {num_calls}")
+
+
+async def test_observers_hear_of_each_message_and_error_of_model_calls() -> None:
+    noted = Noted()
+    answers = AnswerInterceptor([noted], [f"/{SERVICE}/Generate"])
+    async with serving(standard_interceptors(answers=answers)) as served:
+        served.service.release.set()
+        await served.stub.Ask(api.AskRequest())
+        assert len([m async for m in served.stub.Generate(api.GenerateRequest())]) == 2
+        assert noted.told == ["running 1", "answer", "answer", "running 0", "answer"]
+        noted.told.clear()
+        stream = served.stub.Generate(api.GenerateRequest(model="StageUnavailableError"))
+        with pytest.raises(grpc.aio.AioRpcError):
+            [m async for m in stream]
+        assert noted.told == ["running 1", "answer", "STAGE_UNAVAILABLE", "running 0"]

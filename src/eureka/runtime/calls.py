@@ -50,12 +50,20 @@ class ServedCall:
         context: gRPC's own context.
         started: when it came in, on the monotonic clock.
         first_message: when its first message went out; None before, and for calls without a stream.
+        on_message: called with each message of a stream.
     """
 
     method: str
     context: Any
     started: float
     first_message: float | None = None
+    on_message: Callable[[], None] | None = None
+
+    def note_message(self) -> None:
+        """A message of a stream is on its way out."""
+        self.first_message = self.first_message or monotonic()
+        if self.on_message is not None:
+            self.on_message()
 
     @property
     def metadata(self) -> tuple[tuple[str, Any], ...]:
@@ -120,7 +128,7 @@ class AroundInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]  
             call = ServedCall(method, context, monotonic())
             async with self.around(call), aclosing(behavior(request, context)) as messages:
                 async for message in messages:
-                    call.first_message = call.first_message or monotonic()
+                    call.note_message()
                     yield message
 
         return serve

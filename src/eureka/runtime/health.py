@@ -97,9 +97,12 @@ class HealthMonitor:
             self._changed.set()
 
     def record_error(self, error: EurekaError) -> None:
-        """A call failed; a refusal by a full queue or of its input shows that somebody is there."""
-        if is_alive(error):
+        """A call failed; a full queue counts as an answer, wrong input says nothing about the model."""
+        if isinstance(error, QueueFullError):
             self.record_answer()
+
+    def record_running(self, num_calls: int) -> None:
+        """So many calls wait for the model; readiness does not depend on it."""
 
     def record_gone(self) -> None:
         """The model is known to be gone: not ready until the next answer."""
@@ -138,8 +141,9 @@ class HealthMonitor:
         try:
             await asyncio.wait_for(self._probe(), self._times.probe_timeout_seconds)
         except EurekaError as error:
-            self.record_error(error)
-            if not is_alive(error):
+            if is_alive(error):
+                self.record_answer()
+            else:
                 logger.warning("probe_failed", extra={"reason": error.reason})
         except TimeoutError:
             logger.warning("probe_timed_out", extra={"limit_seconds": self._times.probe_timeout_seconds})
@@ -164,7 +168,7 @@ class HealthMonitor:
 
 
 def is_alive(error: EurekaError) -> bool:
-    """Whether an error shows that the model, or the queue before it, answered."""
+    """Whether the error of a probe shows that the model, or the queue before it, answered."""
     return isinstance(error, QueueFullError | InvalidInputError)
 
 

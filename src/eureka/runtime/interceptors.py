@@ -10,7 +10,6 @@ answers   tells health and supervisor of each real answer
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -21,7 +20,7 @@ from typing import Protocol
 import grpc
 
 from eureka.clients import metadata, status
-from eureka.errors import CancelledError, EurekaError, PermissionDeniedError, QueueFullError
+from eureka.errors import EurekaError, PermissionDeniedError, QueueFullError
 from eureka.runtime.calls import AroundInterceptor, ServedCall, current_call, set_current_call
 from eureka.runtime.keys import KeyFile, Scope, bearer_token
 from eureka.runtime.metrics import Metrics
@@ -49,6 +48,9 @@ class AnswerObserver(Protocol):
 
     def record_error(self, error: EurekaError) -> None:
         """A call failed with `error`."""
+
+    def record_running(self, num_calls: int) -> None:
+        """So many calls wait for the model now."""
 
 
 class ContextInterceptor(AroundInterceptor):
@@ -238,6 +240,7 @@ class AnswerInterceptor(AroundInterceptor):
     def __init__(self, observers: Sequence[AnswerObserver], methods: Collection[str]) -> None:
         self._observers = tuple(observers)
         self._methods = frozenset(methods)
+        self._num_running = 0
 
     @asynccontextmanager
     async def around(self, call: ServedCall) -> AsyncIterator[None]:
@@ -245,21 +248,21 @@ class AnswerInterceptor(AroundInterceptor):
         if call.method not in self._methods:
             yield
             return
+        call.on_message = self._tell_answer
+        self._tell_running(+1)
         try:
             yield
         except EurekaError as error:
-            if not isinstance(error, CancelledError):
-                self._tell_error(error)
+            self._tell_error(error)
             raise
-        except asyncio.CancelledError:
-            self._tell_partial(call)
-            raise
+        finally:
+            self._tell_running(-1)
         self._tell_answer()
 
-    def _tell_partial(self, call: ServedCall) -> None:
-        """A stream that its caller left had answers where messages went out."""
-        if call.first_message is not None:
-            self._tell_answer()
+    def _tell_running(self, change: int) -> None:
+        self._num_running += change
+        for observer in self._observers:
+            observer.record_running(self._num_running)
 
     def _tell_answer(self) -> None:
         for observer in self._observers:

@@ -133,6 +133,9 @@ class StageSettings(BaseModel):
     """Calls at a time; the next one gets RESOURCE_EXHAUSTED."""
     idle_timeout_seconds: float = Field(10.0, gt=0)
     """Seconds without a word from Triton after which a call counts as lost."""
+    busy_timeout_seconds: float = Field(10.0, gt=0)
+    """Seconds without an answer, while calls run, after which a silent model is loaded again; above the
+    longest single inference."""
     drain_seconds: float = Field(0.0, ge=0)
     """Seconds between readiness off and refusing calls."""
     grace_seconds: float = Field(30.0, ge=0)

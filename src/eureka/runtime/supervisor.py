@@ -2,7 +2,8 @@
 
 Triton neither restarts a killed model process nor says that it is gone: live, ready and model-ready stay
 true. So a tiny inference asks while there is no traffic, and at once when traffic met MODEL_GONE. A busy
-model is not a dead one: a probe that takes too long counts only when traffic had no answer meanwhile.
+model is not a dead one: a probe that takes too long, or finds the queue full, counts only when traffic had
+no answer meanwhile, and while calls run only after a longer time.
 An ensemble over the model may go with it; it is loaded again and asked as well.
 """
 
@@ -17,7 +18,7 @@ from enum import Enum
 from time import monotonic
 from typing import Protocol
 
-from eureka.errors import EurekaError, StageUnavailableError
+from eureka.errors import EurekaError, QueueFullError, StageUnavailableError
 from eureka.runtime.health import Probe, is_alive, is_gone
 
 logger = logging.getLogger(__name__)
@@ -66,6 +67,8 @@ class SupervisorTimes:
     Attributes:
         idle_seconds: silence after which a probe asks.
         probe_timeout_seconds: time that a probe may take.
+        busy_timeout_seconds: time without any answer, while calls run or the queue is full, after which a
+            model that does not answer probes counts as gone; above the longest single inference.
         load_timeout_seconds: time that unloading and loading may take.
         first_backoff_seconds: pause after the first reload that did not help; doubles.
         max_backoff_seconds: longest pause.
@@ -73,6 +76,7 @@ class SupervisorTimes:
 
     idle_seconds: float = 1.5
     probe_timeout_seconds: float = 2.0
+    busy_timeout_seconds: float = 10.0
     load_timeout_seconds: float = 60.0
     first_backoff_seconds: float = 1.0
     max_backoff_seconds: float = 30.0
@@ -80,6 +84,7 @@ class SupervisorTimes:
 
 class _Verdict(Enum):
     ALIVE = "alive"
+    BUSY = "busy"  # no answer yet, and a reason for it
     GONE = "gone"
     AWAY = "away"  # Triton itself: loading cannot help
 
@@ -114,6 +119,7 @@ class ModelSupervisor:
         self._times = times or SupervisorTimes()
         self._on_reload = on_reload or (lambda: None)
         self._answered = monotonic()
+        self._num_running = 0
         self._gone_since: float | None = None
         self._backoff_seconds = self._times.first_backoff_seconds
         self._reason = ""
@@ -126,10 +132,12 @@ class ModelSupervisor:
 
     def record_error(self, error: EurekaError) -> None:
         """Traffic failed; MODEL_GONE makes the supervisor ask at once."""
-        if is_alive(error):
-            self.record_answer()
-        elif is_gone(error):
+        if is_gone(error):
             self._wake.set()
+
+    def record_running(self, num_calls: int) -> None:
+        """So many calls wait for the model."""
+        self._num_running = num_calls
 
     async def run(self) -> None:
         """Ask, and load again what is gone, until cancelled."""
@@ -139,8 +147,9 @@ class ModelSupervisor:
                 await self._note_alive()
                 await self._idle()
                 continue
-            self._note_gone(verdict)
-            if verdict is _Verdict.AWAY:
+            if verdict is not _Verdict.BUSY:
+                self._note_gone(verdict)
+            if verdict is not _Verdict.GONE:
                 await asyncio.sleep(self._times.idle_seconds)
             elif not await self._reloaded():
                 await self._back_off()
@@ -182,7 +191,11 @@ class ModelSupervisor:
         try:
             await asyncio.wait_for(model.probe(), self._times.probe_timeout_seconds)
         except TimeoutError:
-            return _Verdict.ALIVE if self._answered > started else self._not_alive("PROBE_TIMED_OUT")
+            if self._answered > started:
+                return _Verdict.ALIVE
+            return self._busy_or_gone("PROBE_TIMED_OUT", self._num_running > 0)
+        except QueueFullError as error:
+            return self._busy_or_gone(error.reason, True)
         except StageUnavailableError as error:
             is_away = not is_gone(error) and not await self._is_triton_there()
             return self._not_alive(error.reason, _Verdict.AWAY if is_away else _Verdict.GONE)
@@ -193,6 +206,10 @@ class ModelSupervisor:
             return self._not_alive(type(error).__name__)
         self.record_answer()
         return _Verdict.ALIVE
+
+    def _busy_or_gone(self, reason: str, may_be_busy: bool) -> _Verdict:
+        is_long = monotonic() - self._answered >= self._times.busy_timeout_seconds
+        return _Verdict.BUSY if may_be_busy and not is_long else self._not_alive(reason)
 
     def _not_alive(self, reason: str, verdict: _Verdict = _Verdict.GONE) -> _Verdict:
         self._reason = reason

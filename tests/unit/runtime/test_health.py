@@ -22,14 +22,15 @@ def test_answer_grows_old() -> None:
     assert not monitor.is_ready
 
 
-def test_refusals_show_life_and_failures_do_not() -> None:
-    for error in (QueueFullError("full"), InvalidInputError("wrong")):
+def test_full_queue_shows_life_and_failures_and_wrong_input_do_not() -> None:
+    for error, is_ready in (
+        (QueueFullError("full"), True),
+        (InvalidInputError("wrong"), False),
+        (StageUnavailableError("away"), False),
+    ):
         monitor = HealthMonitor(None)
         monitor.record_error(error)
-        assert monitor.is_ready
-    monitor = HealthMonitor(None)
-    monitor.record_error(StageUnavailableError("away"))
-    assert not monitor.is_ready
+        assert monitor.is_ready is is_ready
 
 
 def test_model_that_is_gone_ends_readiness_until_the_next_answer() -> None:

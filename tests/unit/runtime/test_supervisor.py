@@ -6,13 +6,14 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
-from eureka.errors import EurekaError, QueueFullError, StageUnavailableError
+from eureka.errors import EurekaError, InvalidInputError, QueueFullError, StageUnavailableError
 from eureka.runtime.health import HealthMonitor
 from eureka.runtime.supervisor import ModelSupervisor, SupervisedModel, SupervisorTimes
 
 TIMES = SupervisorTimes(
     idle_seconds=0.05,
     probe_timeout_seconds=0.1,
+    busy_timeout_seconds=0.8,
     load_timeout_seconds=1,
     first_backoff_seconds=0.02,
     max_backoff_seconds=0.05,
@@ -141,13 +142,39 @@ async def test_busy_model_that_answers_traffic_is_left_alone() -> None:
         assert monitor.is_ready
 
 
-async def test_full_queue_counts_as_alive() -> None:
+async def test_model_with_a_long_call_is_left_alone_for_the_longer_time() -> None:
     triton = SmallTriton()
-    async with _running(triton) as (_, monitor):
-        triton.error = QueueFullError("full")
-        await asyncio.sleep(0.3)
+    async with _running(triton) as (supervisor, monitor):
+        supervisor.record_running(1)
+        triton.is_hanging = True
+        await asyncio.sleep(0.5)
         assert triton.calls == []
         assert monitor.is_ready
+        await _until(lambda: supervisor.num_reloads == 1)
+
+
+async def test_full_queue_is_no_death_unless_it_never_moves() -> None:
+    triton = SmallTriton()
+    async with _running(triton) as (supervisor, monitor):
+        triton.error = QueueFullError("full")
+        for _ in range(20):
+            await asyncio.sleep(0.05)
+            supervisor.record_answer()
+        assert triton.calls == []
+        assert monitor.is_ready
+        await _until(lambda: "load encoder" in triton.calls)
+        triton.error = None
+        await _until(lambda: monitor.is_ready)
+
+
+async def test_wrong_input_in_traffic_does_not_hide_a_dead_model() -> None:
+    triton = SmallTriton()
+    async with _running(triton) as (supervisor, _):
+        triton.dead.add("encoder")
+        for _ in range(20):
+            supervisor.record_error(InvalidInputError("wrong"))
+            await asyncio.sleep(0.02)
+        assert supervisor.num_reloads == 1
 
 
 async def test_triton_that_is_away_is_waited_for_without_loading() -> None:
