@@ -1,0 +1,1 @@
+"""The public server: audio and conversations in, results out."""

@@ -1,0 +1,217 @@
+"""Root of the gateway."""
+
+from __future__ import annotations
+
+import functools
+import time
+from collections.abc import Callable
+from contextlib import aclosing
+from dataclasses import dataclass
+
+import grpc
+import numpy as np
+
+from eureka.api.v1 import (
+    audio_service_pb2,
+    audio_service_pb2_grpc,
+    model_service_pb2,
+    model_service_pb2_grpc,
+)
+from eureka.audio.decode import DecodeLimits
+from eureka.audio.decode_pool import DecodePool
+from eureka.clients.channels import ChannelConfig, ChannelTls, open_channel
+from eureka.clients.decoder_wire import duration_of
+from eureka.clients.metadata import new_request_id
+from eureka.clients.stages import StageClients
+from eureka.runtime.grpc_server import RunningServer, ServerConfig, serve_until_signal, start_server
+from eureka.runtime.health import HealthMonitor
+from eureka.runtime.interceptors import KeysInterceptor, standard_interceptors
+from eureka.runtime.keys import KeyFile
+from eureka.runtime.metrics import MetricsServer, serve_metrics
+from eureka.runtime.settings import Settings
+from eureka.runtime.settings_sections import check_exposure
+from eureka.types import (
+    SAMPLES_PER_AUDIO_TOKEN,
+    CallContext,
+    Instruction,
+    Priority,
+    SamplingParams,
+    Task,
+    TextRequest,
+)
+from services.gateway.accounts import Accounts
+from services.gateway.admission import Admission
+from services.gateway.audio_service import AudioServicer, Gateway
+from services.gateway.decoding import RecordingDecoder
+from services.gateway.hearing import HearingLimits
+from services.gateway.model_service import ModelServicer, ServedModel
+from services.gateway.requests import AudioReader
+from services.gateway.uploads import UploadStore
+from services.stage import new_metrics, run_root, server_tls
+
+SERVICES = (
+    audio_service_pb2.DESCRIPTOR.services_by_name["AudioService"].full_name,
+    model_service_pb2.DESCRIPTOR.services_by_name["ModelService"].full_name,
+)
+
+_PROBE_SECONDS = 10.0
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class RunningGateway:
+    """A gateway that listens.
+
+    Attributes:
+        server: its gRPC server.
+        metrics_server: its metrics port.
+        served: what it knows of the checkpoint.
+    """
+
+    server: RunningServer
+    metrics_server: MetricsServer
+    served: ServedModel
+    _stages: StageClients
+    _pool: DecodePool
+    _admission: Admission
+
+    async def stop(self, grace_seconds: float | None = None) -> None:
+        """Let running calls end within the grace period, then release everything."""
+        await self.server.stop(grace_seconds)
+        await self.release()
+
+    async def release(self) -> None:
+        """Release what the stopped server used."""
+        self.metrics_server.stop()
+        self._admission.close()
+        self._pool.close()
+        await self._stages.close()
+
+
+async def start_gateway(settings: Settings) -> RunningGateway:
+    """A gateway that listens; it is ready once the decoder has described itself and all stages answered.
+
+    Raises:
+        InvalidInputError: OPEN_WITHOUT_KEYS, INVALID_KEYS_FILE, INCOMPLETE_TLS.
+        WrongStateError: PORT_IN_USE.
+    """
+    section = settings.gateway
+    check_exposure(section)
+    keys = KeysInterceptor(KeyFile(section.keys_file) if section.keys_file is not None else None)
+    stages = open_stages(settings)
+    served = ServedModel(stages)
+    metrics = new_metrics("gateway")
+    monitor = HealthMonitor(functools.partial(probe, stages, served), SERVICES)
+    pool = DecodePool(settings.audio.num_workers, DecodeLimits(**settings.audio.limits()))
+    gateway = build_gateway(settings, stages, served, pool, Accounts(metrics, monitor))
+    server = await start_server(
+        server_config(settings),
+        functools.partial(_register, AudioServicer(gateway), ModelServicer(served, limits_message(settings))),
+        services=SERVICES,
+        monitor=monitor,
+        interceptors=standard_interceptors(metrics=metrics, keys=keys, priority=Priority.INTERACTIVE),
+    )
+    server.run_beside(served.run())
+    server.run_beside(gateway.uploads.run())
+    metrics_server = serve_metrics(metrics.registry, section.host, section.metrics_port)
+    return RunningGateway(server, metrics_server, served, stages, pool, gateway.admission)
+
+
+def build_gateway(
+    settings: Settings, stages: StageClients, served: ServedModel, pool: DecodePool, accounts: Accounts
+) -> Gateway:
+    """What calls are served with."""
+    section = settings.gateway
+    uploads = UploadStore(section.upload_folder, section.max_upload_bytes, section.upload_ttl_seconds)
+    return Gateway(
+        stages=stages,
+        served=served,
+        reader=AudioReader(uploads, section.max_inline_bytes),
+        decoder=RecordingDecoder(pool, settings.audio.num_workers),
+        admission=Admission(section.max_concurrent, section.max_waiting),
+        limits=HearingLimits(
+            settings.max_ask_audio_seconds, section.max_window_audio_seconds, settings.audio.silence_dbfs
+        ),
+        uploads=uploads,
+        accounts=accounts,
+    )
+
+
+def open_stages(settings: Settings) -> StageClients:
+    """Clients of the stages that the settings name."""
+    section = settings.gateway
+
+    def channel(target: str) -> grpc.aio.Channel:
+        return open_channel(ChannelConfig(target, channel_tls(settings), settings.max_message_bytes))
+
+    return StageClients(
+        channel(section.encoder_target),
+        channel(section.adapter_target),
+        channel(section.decoder_target),
+        section.embedding_path,
+    )
+
+
+def channel_tls(settings: Settings) -> ChannelTls | None:
+    """TLS of channels; None where servers have none."""
+    tls = settings.tls
+    if tls.certificate is None and tls.root_ca is None:
+        return None
+    return ChannelTls(tls.root_ca, tls.key, tls.certificate)
+
+
+def server_config(settings: Settings) -> ServerConfig:
+    """How the gateway listens."""
+    section = settings.gateway
+    return ServerConfig(
+        host=section.host,
+        port=section.port,
+        tls=server_tls(settings.tls),
+        max_message_bytes=settings.max_message_bytes,
+        drain_seconds=section.drain_seconds,
+        grace_seconds=section.grace_seconds,
+    )
+
+
+def limits_message(settings: Settings) -> model_service_pb2.Limits:
+    """Limits as ModelService tells them."""
+    section = settings.gateway
+    return model_service_pb2.Limits(
+        max_prompt_audio_duration=duration_of(settings.max_ask_audio_seconds),
+        max_window_audio_duration=duration_of(section.max_window_audio_seconds),
+        max_inline_bytes=section.max_inline_bytes,
+        max_upload_bytes=section.max_upload_bytes,
+        upload_ttl_duration=duration_of(section.upload_ttl_seconds),
+        max_message_bytes=settings.max_message_bytes,
+    )
+
+
+async def probe(stages: StageClients, served: ServedModel) -> None:
+    """One audio token of silence through all stages, and one token about it."""
+    await served.wait()
+    context = CallContext(new_request_id(), deadline=time.monotonic() + _PROBE_SECONDS)
+    rows = await stages.embed([np.zeros(SAMPLES_PER_AUDIO_TOKEN, dtype=np.float32)], context)
+    request = TextRequest(Instruction(Task.CAPTION), rows, SamplingParams(max_new_tokens=1))
+    async with aclosing(stages.generate(request, context)) as deltas:
+        async for _ in deltas:
+            pass
+
+
+async def serve(settings: Settings) -> None:
+    """Serve until a signal."""
+    gateway = await start_gateway(settings)
+    try:
+        await serve_until_signal(gateway.server)
+    finally:
+        await gateway.release()
+
+
+def main() -> int:
+    """Run the gateway; the exit status."""
+    return run_root(serve)
+
+
+def _register(audio: AudioServicer, models: ModelServicer, server: grpc.aio.Server) -> None:
+    add_audio: Callable[..., None] = audio_service_pb2_grpc.add_AudioServiceServicer_to_server
+    add_models: Callable[..., None] = model_service_pb2_grpc.add_ModelServiceServicer_to_server
+    add_audio(audio, server)
+    add_models(models, server)

@@ -1,0 +1,231 @@
+"""Uploads: files that callers leave for later calls, a folder a tenant, for a limited time.
+
+A file is written under another name and renamed when it is whole, so that nobody hears half of one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import re
+import secrets
+import time
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Self
+
+from eureka.api.v1 import audio_service_pb2 as api
+from eureka.errors import (
+    AudioTooLongError,
+    InvalidAudioError,
+    InvalidInputError,
+    NotFoundError,
+    StageUnavailableError,
+)
+
+logger = logging.getLogger(f"eureka.{__name__}")
+
+MAX_CHUNK_BYTES = 1 << 20
+"""Data in one message."""
+
+MAX_DISPLAY_NAME = 255
+"""Characters."""
+
+_PREFIX = "uploads/"
+_NAME = re.compile(r"uploads/([0-9a-f]{32})")
+_PART = ".part"
+
+_LONGEST_SWEEP_SECONDS = 60.0
+_SWEEPS_A_LIFETIME = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Upload:
+    """A file that is kept.
+
+    Attributes:
+        name: `uploads/{upload}`.
+        size_bytes: of the file.
+        expire_time: when it will be deleted.
+    """
+
+    name: str
+    size_bytes: int
+    expire_time: datetime
+
+
+class UploadStore:
+    """Files below one folder.
+
+    Args:
+        folder: made where it is missing, for its owner only.
+        max_bytes: of one upload.
+        ttl_seconds: how long an upload is kept.
+        clock: seconds since the epoch.
+    """
+
+    def __init__(
+        self, folder: Path, max_bytes: int, ttl_seconds: float, clock: Callable[[], float] = time.time
+    ) -> None:
+        self._folder = folder
+        self._max_bytes = max_bytes
+        self._ttl_seconds = ttl_seconds
+        self._clock = clock
+
+    def begin(self, tenant: str) -> UploadWriter:
+        """A new upload of a tenant.
+
+        Raises:
+            StageUnavailableError: reason UPLOAD_NOT_STORED.
+        """
+        return UploadWriter(self._folder / tenant, self._max_bytes, self._ttl_seconds)
+
+    def find(self, tenant: str, name: str) -> Path:
+        """File of an upload.
+
+        Raises:
+            NotFoundError: reason UPLOAD_NOT_FOUND; unknown, expired, or another tenant's.
+        """
+        match = _NAME.fullmatch(name)
+        path = self._folder / tenant / match[1] if match else None
+        if path is None or not path.is_file() or self._is_expired(path):
+            message = f"there is no upload {name[:64]!r}; it may have expired: upload the file again"
+            raise NotFoundError(message, reason="UPLOAD_NOT_FOUND")
+        return path
+
+    def sweep(self) -> int:
+        """Delete what has expired, and parts that nobody writes any more; how many files went."""
+        expired = [path for path in self._folder.glob("*/*") if self._is_expired(path)]
+        for path in expired:
+            path.unlink(missing_ok=True)
+        return len(expired)
+
+    async def run(self) -> None:
+        """Sweep from time to time, until cancelled."""
+        while True:
+            num_deleted = await asyncio.to_thread(self.sweep)
+            if num_deleted:
+                logger.info("uploads_expired", extra={"num_deleted": num_deleted})
+            await asyncio.sleep(min(_LONGEST_SWEEP_SECONDS, self._ttl_seconds / _SWEEPS_A_LIFETIME))
+
+    def _is_expired(self, path: Path) -> bool:
+        try:
+            return path.stat().st_mtime + self._ttl_seconds <= self._clock()
+        except OSError:
+            return True
+
+
+class UploadWriter:
+    """One upload while it comes in; leaving it as a context without `finish` removes what there is.
+
+    Args:
+        folder: of the tenant.
+        max_bytes: of the file.
+        ttl_seconds: how long it is kept.
+    """
+
+    def __init__(self, folder: Path, max_bytes: int, ttl_seconds: float) -> None:
+        self._id = secrets.token_hex(16)
+        self._part = folder / f"{self._id}{_PART}"
+        self._max_bytes = max_bytes
+        self._ttl_seconds = ttl_seconds
+        self._num_bytes = 0
+        try:
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self._file = self._part.open("xb")
+        except OSError as error:
+            raise _not_stored(error) from error
+
+    def write(self, data: bytes) -> None:
+        """Take the next bytes.
+
+        Raises:
+            InvalidInputError: reason CHUNK_TOO_LARGE.
+            AudioTooLongError: reason UPLOAD_TOO_LARGE.
+            StageUnavailableError: reason UPLOAD_NOT_STORED.
+        """
+        if len(data) > MAX_CHUNK_BYTES:
+            message = f"a message holds {len(data):,} bytes of data, at most {MAX_CHUNK_BYTES:,}"
+            raise InvalidInputError(message, reason="CHUNK_TOO_LARGE")
+        self._num_bytes += len(data)
+        if self._num_bytes > self._max_bytes:
+            message = f"the upload has more than {self._max_bytes:,} bytes, the limit: cut the file"
+            raise AudioTooLongError(message, reason="UPLOAD_TOO_LARGE")
+        try:
+            self._file.write(data)
+        except OSError as error:
+            raise _not_stored(error) from error
+
+    def finish(self) -> Upload:
+        """The whole file has come; from now on it can be found.
+
+        Raises:
+            InvalidAudioError: reason EMPTY_AUDIO; it holds no byte.
+            StageUnavailableError: reason UPLOAD_NOT_STORED.
+        """
+        if not self._num_bytes:
+            raise InvalidAudioError("the upload is empty (0 bytes)", reason="EMPTY_AUDIO")
+        path = self._part.with_suffix("")
+        try:
+            self._file.close()
+            self._part.rename(path)
+            kept_until = path.stat().st_mtime + self._ttl_seconds
+        except OSError as error:
+            raise _not_stored(error) from error
+        return Upload(_PREFIX + self._id, self._num_bytes, datetime.fromtimestamp(kept_until, UTC))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        with contextlib.suppress(OSError):
+            self._file.close()
+        self._part.unlink(missing_ok=True)
+
+
+async def receive(store: UploadStore, tenant: str, requests: AsyncIterator[api.UploadRequest]) -> Upload:
+    """Keep what a stream of messages brings: first the configuration, then data in order.
+
+    Raises:
+        InvalidInputError: NO_UPLOAD_CONFIG, DISPLAY_NAME_TOO_LONG, NO_UPLOAD_DATA; and as `UploadWriter`.
+    """
+    with contextlib.ExitStack() as stack:
+        writer: UploadWriter | None = None
+        async for request in requests:
+            if writer is None:
+                _check_config(request)
+                writer = stack.enter_context(store.begin(tenant))
+                continue
+            await asyncio.to_thread(writer.write, _data_of(request))
+        if writer is None:
+            raise _no_config()
+        return await asyncio.to_thread(writer.finish)
+
+
+def _check_config(request: api.UploadRequest) -> None:
+    if request.WhichOneof("payload") != "config":
+        raise _no_config()
+    num_characters = len(request.config.display_name)
+    if num_characters > MAX_DISPLAY_NAME:
+        message = f"display_name has {num_characters} characters, at most {MAX_DISPLAY_NAME}"
+        raise InvalidInputError(message, reason="DISPLAY_NAME_TOO_LONG")
+
+
+def _data_of(request: api.UploadRequest) -> bytes:
+    if request.WhichOneof("payload") != "data":
+        message = "every message of an upload but the first holds data"
+        raise InvalidInputError(message, reason="NO_UPLOAD_DATA")
+    return request.data
+
+
+def _no_config() -> InvalidInputError:
+    message = "the first message of an upload holds its config"
+    return InvalidInputError(message, reason="NO_UPLOAD_CONFIG")
+
+
+def _not_stored(error: OSError) -> StageUnavailableError:
+    message = f"the upload cannot be stored now ({error.strerror}); try again later"
+    return StageUnavailableError(message, reason="UPLOAD_NOT_STORED")
