@@ -11,9 +11,9 @@ import os
 from collections.abc import Iterator, Mapping
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, Field, SecretStr, ValidationError
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -41,6 +41,20 @@ PREFIX = "EUREKA_"
 DELIMITER = "__"
 
 
+TARGET_OR_NOTHING = r"^([A-Za-z0-9._:,/%\[\]-]+:\d+)?$"
+"""As `Target`, or empty."""
+
+
+def _without_blanks(key: SecretStr) -> SecretStr:
+    if not all("!" <= letter <= "~" for letter in key.get_secret_value()):
+        raise ValueError("a key holds visible ASCII only")
+    return key
+
+
+ApiKeySecret = Annotated[SecretStr, AfterValidator(_without_blanks)]
+"""Fit for a header."""
+
+
 class Settings(BaseSettings):
     """All settings; build it with `load_settings`, which also refuses unknown names."""
 
@@ -58,6 +72,10 @@ class Settings(BaseSettings):
     """Folder of real recordings with manifest.jsonl, for training, evaluation and some tests."""
     cache_folder: FolderPath = Field(Path(".cache"), validate_default=True)
     """Folder of generated material (features, synthetic speech); may be deleted at any time."""
+    target: str = Field("", pattern=TARGET_OR_NOTHING)
+    """Gateway of the commands, host:port; empty takes the running local stack, else this process."""
+    api_key: ApiKeySecret = Field(SecretStr(""))
+    """Key that the commands send to a gateway; never printed."""
     dtype: Literal["float32", "bfloat16", "float16"] = "float32"
     """Arithmetic of the model."""
     num_threads: int = Field(1, ge=1, le=256)
