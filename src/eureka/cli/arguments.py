@@ -37,7 +37,13 @@ class CommandParser(argparse.ArgumentParser):
 
 def add_listening_options(parser: argparse.ArgumentParser) -> None:
     """Options of every command that listens to files."""
-    parser.add_argument("--local", action="store_true", help="work in this process, without servers")
+    where = parser.add_mutually_exclusive_group()
+    where.add_argument("--local", action="store_true", help="work in this process, without servers")
+    where.add_argument(
+        "--gateway",
+        metavar="HOST:PORT",
+        help="work at this gateway (default: EUREKA_TARGET, else the running local stack, else this process)",
+    )
     add_checkpoint_option(parser)
     parser.add_argument(
         "--format", choices=FORMATS, default="text", help="form of the results (default: text)"

@@ -5,94 +5,64 @@ from __future__ import annotations
 import argparse
 import logging
 import sys
-import time
-from collections.abc import Generator, Iterable, Iterator, Sequence
-from contextlib import closing, contextmanager
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 
-from eureka.cli.local import LocalModel, open_local
-from eureka.cli.progress import Progress
+from eureka.cli.target import Target, choose_target
 from eureka.cli.writer import OutcomeWriter
-from eureka.errors import EurekaError
+from eureka.errors import EurekaError, WrongStateError
 from eureka.pipeline.export import ExportFormat, FileFailure, Outcome
 from eureka.pipeline.options import ListenOptions
 from eureka.pipeline.results import raise_unless_answered
 from eureka.runtime.logging import configure_logging
-from eureka.runtime.settings import load_settings
-from eureka.types import Pcm, SamplingParams, Task
-
-if TYPE_CHECKING:
-    from eureka.audio.decode_pool import DecodePool
-    from eureka.cli.listen_commands import HearFile
+from eureka.runtime.settings import Settings, load_settings
+from eureka.types import HearingResult, SamplingParams, Task
 
 _log = logging.getLogger(__name__)
 
 _SUBTITLES = (ExportFormat.SRT, ExportFormat.VTT)
+
+HearPath = Callable[[str], Outcome]
+"""From a path to its result or its failure; never raises for what the file is or does."""
 
 
 def listen_to_files(files: Sequence[str], arguments: argparse.Namespace) -> int:
     """Hear every file, in order, and write its result; 1 if any failed.
 
     Raises:
-        EurekaError: the settings or the checkpoint cannot be used.
+        EurekaError: the settings, the checkpoint or the gateway cannot be used.
     """
     settings = load_settings()
     configure_logging(settings.log_level, settings.log_format)
-    if not arguments.local:
-        print("eureka: no server is running; working in this process", file=sys.stderr)
+    target = choose_target(arguments, settings)
+    if target.told:
+        print(f"eureka: {target.told}", file=sys.stderr)
     form = ExportFormat(arguments.format)
     num_failed = 0
-    with open_local(settings, arguments.checkpoint) as local, OutcomeWriter(form, len(files)) as writer:
-        hear = arguments.make_hear(local.listener, _options(arguments, form, local), arguments)
-        progress = Progress(len(files))
+    opened = _open(target, settings, arguments, len(files))
+    with opened as hear, OutcomeWriter(form, len(files)) as writer:
         for path in files:
-            damage: list[str] = []
-            with _logged(local), closing(_read(local.pool, path, damage)) as blocks:
-                outcome = hear_file(path, hear, progress.follow(path, blocks))
-            progress.clear()
-            for line in damage:
-                print(f"eureka: {path}: {line}", file=sys.stderr)
+            outcome = hear(path)
             num_failed += isinstance(outcome, FileFailure)
             writer.write(outcome)
     return 1 if num_failed else 0
 
 
-def _read(pool: DecodePool, path: str, damage: list[str]) -> Generator[Pcm, None, None]:
-    """Pcm blocks of a file; what of it could not be read is added to `damage` at its end."""
-    with pool.open(path) as reader:
-        yield from reader
-        damage += filter(None, [reader.info.damage])
-
-
-def _options(arguments: argparse.Namespace, form: ExportFormat, local: LocalModel) -> ListenOptions:
+def options_of(arguments: argparse.Namespace, has_time_marks: bool) -> ListenOptions:
+    """Options of every file, for a checkpoint that writes time marks or not."""
     sampling = SamplingParams()
     if arguments.max_new_tokens is not None:
         sampling = SamplingParams(max_new_tokens=arguments.max_new_tokens)
     options = ListenOptions(sampling=sampling)
-    if form not in _SUBTITLES:
+    if ExportFormat(arguments.format) not in _SUBTITLES:
         return options
-    task = Task(arguments.command)
-    return options.for_subtitles(task, local.config.time_step_seconds is not None)
+    return options.for_subtitles(Task(arguments.command), has_time_marks)
 
 
-@contextmanager
-def _logged(local: LocalModel) -> Iterator[None]:
-    """Log what the encoder itself counted, so that a ledger can be held against it."""
-    started, encoded = time.monotonic(), local.embedder.encoded_seconds
-    yield
-    _log.info(
-        "file_heard",
-        extra={
-            "encoded_seconds": local.embedder.encoded_seconds - encoded,
-            "duration_seconds": time.monotonic() - started,
-        },
-    )
-
-
-def hear_file(path: str, hear: HearFile, blocks: Iterable[Pcm]) -> Outcome:
+def hear_file(path: str, hear: Callable[[], HearingResult]) -> Outcome:
     """The result of one file, or its failure; never raises for what the file is or does."""
     try:
-        result = hear(path, blocks)
+        result = hear()
         raise_unless_answered(result)
         return result
     except EurekaError as error:
@@ -100,3 +70,26 @@ def hear_file(path: str, hear: HearFile, blocks: Iterable[Pcm]) -> Outcome:
     except Exception:
         _log.exception("file_failed")
         return FileFailure.of(path, EurekaError("an error inside the program; its log says more"))
+
+
+def _open(
+    target: Target, settings: Settings, arguments: argparse.Namespace, num_files: int
+) -> AbstractContextManager[HearPath]:
+    """Imports what this target needs: at a gateway neither torch nor a decoder of audio.
+
+    Raises:
+        WrongStateError: reason NOT_INSTALLED; the base install has no model.
+    """
+    if target.gateway is not None:
+        from eureka.cli.gateway_hearing import open_gateway_hearing
+
+        return open_gateway_hearing(target.gateway, settings, arguments)
+    try:
+        from eureka.cli.local_hearing import open_local_hearing
+    except ModuleNotFoundError as error:
+        message = (
+            f"{error.name} is not installed: install eureka[local] to work in this process, "
+            "or name a gateway by --gateway HOST:PORT or EUREKA_TARGET"
+        )
+        raise WrongStateError(message, reason="NOT_INSTALLED") from error
+    return open_local_hearing(settings, arguments, num_files)

@@ -24,6 +24,13 @@ def long_clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(autouse=True)
+def no_stack(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A stack that runs in the checkout is none of the tests' business."""
+    monkeypatch.setenv("EUREKA_STACK__FOLDER", str(tmp_path / "no-stack"))
+    monkeypatch.delenv("EUREKA_TARGET", raising=False)
+
+
+@pytest.fixture(autouse=True)
 def restored_logging() -> Iterator[None]:
     """Commands set up the package's logger for a whole process; tests share one."""
     logger = logging.getLogger("eureka")

@@ -29,24 +29,24 @@ def blocks() -> Iterator[Pcm]:
 
 
 def test_hear_file_that_raises_becomes_its_failure() -> None:
-    def refuse(path: str, heard: object) -> HearingResult:
+    def refuse() -> HearingResult:
         raise InvalidAudioError("no audio in it", reason="NO_AUDIO")
 
-    failure = hear_file("a.wav", refuse, blocks())
+    failure = hear_file("a.wav", refuse)
     assert failure == FileFailure("a.wav", "INVALID_ARGUMENT", "NO_AUDIO", "no audio in it")
 
 
 def test_hear_file_on_a_bug_tells_nothing_of_the_inside() -> None:
-    def crash(path: str, heard: object) -> HearingResult:
+    def crash() -> HearingResult:
         raise ZeroDivisionError("secret")
 
-    failure = hear_file("a.wav", crash, blocks())
+    failure = hear_file("a.wav", crash)
     assert isinstance(failure, FileFailure)
     assert failure.code == "INTERNAL" and "secret" not in failure.message
 
 
 def test_hear_file_with_a_window_that_failed_is_a_failure() -> None:
-    failure = hear_file("a.wav", lambda path, heard: result_of(path, Ending.DEADLINE), blocks())
+    failure = hear_file("a.wav", lambda: result_of("a.wav", Ending.DEADLINE))
     assert isinstance(failure, FileFailure)
     assert (failure.code, failure.reason) == (CancelledError.code, "DEADLINE_EXCEEDED")
 
