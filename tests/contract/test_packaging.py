@@ -68,4 +68,4 @@ def test_every_import_of_the_package_is_declared(project: dict[str, Any], repo_r
 
 def test_base_install_is_light(project: dict[str, Any]) -> None:
     names = {canonicalize_name(Requirement(line).name) for line in project["dependencies"]}
-    assert names == {"numpy", "pydantic-settings"}
+    assert names == {"googleapis-common-protos", "grpcio", "numpy", "protobuf", "pydantic-settings"}
