@@ -101,7 +101,9 @@ class AnswerWriter:
         )
 
     def _named_token(self, token_id: int, logprob: float) -> TokenLogprob:
-        return TokenLogprob(self._tokenizer.decode_raw([token_id]), logprob)
+        """Special tokens spell nothing; bytes that are no UTF-8 by themselves come out as U+FFFD."""
+        text = self._tokenizer.token_bytes(token_id).decode("utf-8", errors="replace")
+        return TokenLogprob(text, logprob)
 
 
 def instruction_prompt(prompts: PromptBuilder, instruction: Instruction, num_rows: int) -> Prompt:

@@ -112,7 +112,7 @@ def test_writer_stop_string_at_the_start_of_a_phrase_leaves_no_comma(nano: Token
 def test_writer_names_the_tokens_of_logprobs(nano: Tokenizer) -> None:
     first, mark = nano.encode("b<|0.4|>")
     delta = AnswerWriter(nano).write([first], [TokenLogprobs(first, -0.5, (mark, first), (-0.25, -0.5))])
-    best = (TokenLogprob("<|0.4|>", -0.25), TokenLogprob(" b", -0.5))
+    best = (TokenLogprob("", -0.25), TokenLogprob(" b", -0.5))
     assert delta.logprobs == (Logprobs(TokenLogprob(" b", -0.5), best),)
 
 
