@@ -30,7 +30,7 @@ help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 demo: $(VENV)/.ready-demo speech-engines ## hear a sample made on the spot (SEED=n), or a file (AUDIO=path)
-	@$(BIN)/python -m eureka.cli.demo $(if $(SEED),--seed $(SEED)) $(if $(AUDIO),--audio "$(AUDIO)")
+	@$(BIN)/python -m eureka.cli.demo $(if $(SEED),--seed $(SEED)) $(if $(AUDIO),--audio "$(AUDIO)") --served
 
 test: $(VENV)/.ready-dev speech-engines ## all tests but the large and the slow ones
 	@$(PYTEST) -n 2 --dist loadfile

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from eureka.audio.log_mel import log_mel
 from eureka.cli.demo_picture import DemoPicture, LaneItem, draw_picture, mel_ticks
+from eureka.cli.demo_served import show_served
 from eureka.cli.demo_text import Classified, DemoOutcome, outcome_lines, picture_texts
 from eureka.cli.local import LocalModel, checkpoint_folder, open_local
 from eureka.errors import EurekaError
@@ -49,6 +50,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--output", type=Path, default=checkout_root() / "build" / "demo", help="folder to write to"
     )
+    parser.add_argument(
+        "--served", action="store_true", help="hear it through the local stack too, where one can run"
+    )
     arguments = parser.parse_args(argv)
     try:
         run_demo(arguments)
@@ -64,8 +68,9 @@ def run_demo(arguments: argparse.Namespace) -> None:
     Raises:
         EurekaError: the settings, the checkpoint or the file cannot be used.
     """
+    started = time.perf_counter()
     settings = load_settings()
-    checkpoint_folder(settings, arguments.checkpoint)  # refused before anything is made
+    checkpoint = checkpoint_folder(settings, arguments.checkpoint)  # refused before anything is made
     arguments.output.mkdir(parents=True, exist_ok=True)
     seed, sample, path = None, None, arguments.audio
     if path is None:
@@ -81,6 +86,10 @@ def run_demo(arguments: argparse.Namespace) -> None:
     print(f"picture   {picture}")
     if sample is not None:
         print(f"sample    {path}   (make demo SEED={seed} makes it again)")
+    if arguments.served:
+        print(f"took      {time.perf_counter() - started:.1f} s up to here\n", flush=True)
+        show_served(settings, checkpoint, path, outcome.transcript.text)
+        print(f"took      {time.perf_counter() - started:.1f} s in all")
 
 
 def listen(local: LocalModel, path: Path, sample: DemoSample | None, seed: int | None) -> DemoOutcome:

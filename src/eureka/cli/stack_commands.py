@@ -8,7 +8,6 @@ import json
 import os
 import signal
 import sys
-import time
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
@@ -20,8 +19,6 @@ if TYPE_CHECKING:
     from eureka.runtime.settings import Settings
     from eureka.runtime.stack_state import StackFolder
     from eureka.runtime.stack_status import StackStatus
-
-_POLL_SECONDS = 0.05
 
 _NUM_STOPPING_GROUPS = 3
 """Gateway, stages and Triton end one after another, each within the grace."""
@@ -96,9 +93,7 @@ def _down(arguments: argparse.Namespace) -> int:
     settings = _settings()
     folder, grace_seconds = _folder(settings), settings.stack.grace_seconds
     state = folder.read()
-    if state is not None:
-        _stop(folder, state.supervisor_pid, _NUM_STOPPING_GROUPS * (grace_seconds + 1))
-    num_ended = _end_left_over(folder, grace_seconds)
+    num_ended = stop_stack(folder, grace_seconds)
     if state is not None:
         print("eureka: the stack is down", file=sys.stderr)
     elif num_ended:
@@ -106,6 +101,14 @@ def _down(arguments: argparse.Namespace) -> int:
     else:
         print("eureka: no stack is running", file=sys.stderr)
     return 0
+
+
+def stop_stack(folder: StackFolder, grace_seconds: float) -> int:
+    """Stop the stack of `folder`, if one runs; how many processes a killed one had left."""
+    state = folder.read()
+    if state is not None:
+        _stop(folder, state.supervisor_pid, _NUM_STOPPING_GROUPS * (grace_seconds + 1))
+    return _end_left_over(folder, grace_seconds)
 
 
 def _end_left_over(folder: StackFolder, grace_seconds: float) -> int:
@@ -121,12 +124,9 @@ def _stop(folder: StackFolder, supervisor_pid: int, limit_seconds: float) -> Non
     """Ask the supervisor to stop all; killed when it does not, which ends its children too."""
     with suppress(ProcessLookupError):
         os.kill(supervisor_pid, signal.SIGTERM)
-    deadline = time.monotonic() + limit_seconds
-    while folder.is_locked():
-        if time.monotonic() > deadline:
-            with suppress(ProcessLookupError):
-                os.kill(supervisor_pid, signal.SIGKILL)
-        time.sleep(_POLL_SECONDS)
+    if not _module("stack_left_over").has_ended(supervisor_pid, limit_seconds):
+        with suppress(ProcessLookupError):
+            os.kill(supervisor_pid, signal.SIGKILL)
 
 
 def _status(arguments: argparse.Namespace) -> int:

@@ -30,6 +30,17 @@ def end_left_over(folder: StackFolder, grace_seconds: float) -> int:
     return len(processes)
 
 
+def has_ended(pid: int, limit_seconds: float) -> bool:
+    """Whether a process is gone, at the latest after the limit."""
+    try:
+        psutil.Process(pid).wait(limit_seconds)
+    except psutil.NoSuchProcess:
+        return True
+    except psutil.TimeoutExpired:
+        return False
+    return True
+
+
 def _left_over(folder: StackFolder) -> Iterator[psutil.Process]:
     """Living processes that stack.json names; a younger one has only got the same number."""
     state = folder.read_any()

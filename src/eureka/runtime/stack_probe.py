@@ -37,8 +37,10 @@ async def is_serving(address: str, tls: ChannelTls | None = None) -> bool:
     return bool(answer.status == health_pb2.HealthCheckResponse.SERVING)
 
 
-async def prove_inference(address: str, tls: ChannelTls | None = None) -> None:
-    """Have a second of noise transcribed; a gateway that asks for keys has only its own probe, which is one.
+async def prove_inference(address: str, tls: ChannelTls | None = None, key: str = "") -> None:
+    """Have a second of noise transcribed.
+
+    A gateway that asks for keys where we have none is believed: its readiness rests on an inference too.
 
     Raises:
         StageUnavailableError: reason NO_INFERENCE; what the gateway said.
@@ -47,10 +49,11 @@ async def prove_inference(address: str, tls: ChannelTls | None = None) -> None:
         audio=content_pb2.Audio(content=noise_wav()),
         sampling=content_pb2.SamplingParams(max_new_tokens=1),
     )
+    metadata = (("authorization", f"Bearer {key}"),) if key else ()
     async with open_channel(ChannelConfig(address, tls)) as channel:
         stub = cast(Any, audio_service_pb2_grpc).AudioServiceStub(channel)  # generated, without types
         try:
-            await stub.Transcribe(request, timeout=INFERENCE_SECONDS)
+            await stub.Transcribe(request, timeout=INFERENCE_SECONDS, metadata=metadata)
         except grpc.aio.AioRpcError as error:
             if error.code() is not grpc.StatusCode.UNAUTHENTICATED:
                 message = f"{error.code().name}: {error.details()}"

@@ -181,6 +181,11 @@ class TritonPart:
                 os.kill(self.pid, signal.SIGKILL)
 
 
+def service_command(module: str) -> list[str]:
+    """Runs a module of the checkout as a child that ends with this process."""
+    return with_parent((sys.executable, "-m", module))
+
+
 def with_parent(command: tuple[str, ...]) -> list[str]:
     """`command` so that it ends with this process."""
     return [sys.executable, "-m", "eureka.runtime.exec_with_parent", str(os.getpid()), *command]

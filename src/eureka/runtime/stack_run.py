@@ -14,7 +14,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from eureka.errors import EurekaError, StageUnavailableError
 from eureka.runtime.logging import configure_logging
@@ -30,6 +30,9 @@ from eureka.runtime.triton import TritonConfig, TritonLauncher
 SUPERVISOR = "supervisor"
 
 _SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+
+_TRITON_GRACE_SECONDS = 10.0
+"""Triton is stopped after gateway and stages, so no call is left to wait for; unloading takes 3 s."""
 
 OnReady = Callable[[str], None]
 """Told the gateway's address when the stack is up."""
@@ -69,13 +72,20 @@ def build_stack(settings: Settings, plan: StackPlan, folder: StackFolder) -> Sta
         [[parts[TRITON]], stages, [parts[GATEWAY]]],
         plan.gateway.address,
         folder,
-        functools.partial(prove_inference, plan.gateway.address, tls),
+        functools.partial(prove_inference, plan.gateway.address, tls, settings.api_key.get_secret_value()),
         StackTimes(settings.stack.start_timeout_seconds, settings.stack.grace_seconds),
     )
 
 
-def start_detached(folder: StackFolder, num_decoders: int | None) -> str:
+def start_detached(
+    folder: StackFolder, num_decoders: int | None, environment: Mapping[str, str] | None = None
+) -> str:
     """Start a supervisor of its own session, with none of our streams, and wait until it is up.
+
+    Args:
+        folder: of the stack; the same as in its settings.
+        num_decoders: decoder services; None takes the setting.
+        environment: settings beside our own.
 
     Returns:
         The gateway's address.
@@ -93,6 +103,7 @@ def start_detached(folder: StackFolder, num_decoders: int | None) -> str:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
+                env={**os.environ, **(environment or {})},
                 pass_fds=(writer,),
                 start_new_session=True,
             )
@@ -133,7 +144,7 @@ def _triton_part(
             "EUREKA_MAX_WAITING": str(settings.triton.max_waiting),
         },
         start_timeout_seconds=settings.triton.start_timeout_seconds,
-        stop_timeout_seconds=settings.stack.grace_seconds,
+        stop_timeout_seconds=min(settings.stack.grace_seconds, _TRITON_GRACE_SECONDS),
     )
     return TritonPart(component, TritonLauncher(config), functools.partial(folder.start_log, TRITON))
 
