@@ -231,7 +231,10 @@ class ModelServicer(model_service_pb2_grpc.ModelServiceServicer):
         model = model_service_pb2.Model(
             name=config.name,
             tasks=[1, 2, 3, 4],
-            languages=[model_service_pb2.Language(code="en", display_name="English")],
+            languages=[
+                model_service_pb2.Language(code=code, display_name=name)
+                for code, name in config.languages.items()
+            ],
             context_token_count=2_048,
             best_window_duration=_duration(config.best_window_seconds),
             time_step_duration=None if step is None else _duration(step),
