@@ -50,6 +50,11 @@ class AnswerStream:
         self._sent_time: float | None = None
         self._polled_time: float | None = None
 
+    @property
+    def has_ended(self) -> bool:
+        """Whether the engine is done with the request, though its last tokens may be here."""
+        return self._handle.ending is not None
+
     def flush(self, now: float) -> bool:
         """Send what is due at `now`; True once the final is out."""
         if self._is_past(self._polled_time, self._flush_seconds, now):
@@ -68,7 +73,7 @@ class AnswerStream:
         return False
 
     def _is_due(self, now: float) -> bool:
-        is_urgent = not self._has_sent_tokens or self._handle.ending is not None
+        is_urgent = not self._has_sent_tokens or self.has_ended
         return is_urgent or self._is_past(self._sent_time, self._flush_seconds, now)
 
     @staticmethod

@@ -33,6 +33,9 @@ from eureka.types import SamplingParams
 
 _log = logging.getLogger(__name__)
 
+_REPORT_SECONDS = 0.25
+"""How often the engine's state is given away while it works."""
+
 _IDLE_WAIT_SECONDS = 0.25
 """How long the emitter sleeps at most while no answer is open."""
 
@@ -104,6 +107,7 @@ class LlmDecoder:
         self._changed = threading.Condition()  # guards the two above
         self._has_stopped = threading.Event()  # the engine takes no more steps
         self._report_time = 0.0
+        self._reported: EngineStats | None = None
         self._runner = EngineRunner(engine)
         self._emitter = threading.Thread(target=self._emit, name="emitter", daemon=True)
 
@@ -137,6 +141,7 @@ class LlmDecoder:
         self._runner.__enter__()
         for _ in self._engine.submit(_warm_up_request()):
             pass
+        self._report(True)
         self._emitter.start()
 
     def stats(self) -> EngineStats:
@@ -191,11 +196,11 @@ class LlmDecoder:
         while True:
             with self._changed:
                 streams = list(self._streams)
-            self._report()
             if self._has_stopped.is_set() and not streams:
                 return
             self._engine.stepped.wait(self._options.flush_seconds if streams else _IDLE_WAIT_SECONDS)
             self._engine.stepped.clear()
+            self._report(any(stream.has_ended for stream in streams))
             self._flush(streams)
 
     def _flush(self, streams: Sequence[AnswerStream]) -> None:
@@ -206,13 +211,20 @@ class LlmDecoder:
                 self._streams = [stream for stream in self._streams if stream not in done]
                 self._changed.notify_all()
 
-    def _report(self) -> None:
+    def _report(self, is_urgent: bool) -> None:
+        """Give the engine's state away, if it is new: now and then, and before an ending is sent.
+
+        So nothing is left to report when the last answer is out. A server that is about to end a model may
+        serve its metrics no longer, and the model would hang in them.
+        """
         now = time.monotonic()
-        if now - self._report_time < _IDLE_WAIT_SECONDS:
+        stats = self._engine.stats()
+        is_due = is_urgent or now - self._report_time >= _REPORT_SECONDS
+        if not is_due or stats == self._reported:
             return
-        self._report_time = now
+        self._report_time, self._reported = now, stats
         try:
-            self._on_stats(self._engine.stats())
+            self._on_stats(stats)
         except Exception:
             _log.exception("stats_not_reported")  # metrics must never stop answers
 

@@ -1,0 +1,59 @@
+"""Real servers for integration tests; what this machine cannot run is a named skip, and a failure in CI."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+
+from eureka.clients.triton import TritonClient, TritonOptions
+from eureka.errors import StageUnavailableError
+from eureka.runtime.triton import TritonConfig, TritonLauncher, free_ports
+from tests.helpers.tiny_checkpoint import write_tiny_checkpoint
+
+NUM_SLOTS, MAX_WAITING = 2, 4
+IDLE_TIMEOUT_SECONDS = 2.5
+
+
+@pytest.fixture(scope="session")
+def tiny_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_tiny_checkpoint(tmp_path_factory.mktemp("checkpoint"))
+
+
+@pytest.fixture(scope="session")
+def triton(
+    tiny_checkpoint: Path, repo_root: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[TritonLauncher]:
+    """A server with all four models over a tiny checkpoint."""
+    http, grpc, metrics = free_ports(3)
+    config = TritonConfig(
+        repository=repo_root / "model_repo",
+        log_file=tmp_path_factory.mktemp("triton") / "triton.log",
+        http_port=http,
+        grpc_port=grpc,
+        metrics_port=metrics,
+        environment={
+            "EUREKA_CHECKPOINT": str(tiny_checkpoint),
+            "EUREKA_NUM_SLOTS": str(NUM_SLOTS),
+            "EUREKA_MAX_WAITING": str(MAX_WAITING),
+        },
+        stop_timeout_seconds=3.0,  # a stream of a killed model never ends: Triton waits for it to the last
+    )
+    try:
+        launcher = TritonLauncher(config)
+    except StageUnavailableError as error:
+        if os.environ.get("CI") == "true":
+            pytest.fail(f"{error} (CI=true: a skip is a failure)")
+        pytest.skip(str(error))
+    with launcher:
+        yield launcher
+
+
+@pytest_asyncio.fixture
+async def client(triton: TritonLauncher) -> AsyncIterator[TritonClient]:
+    options = TritonOptions(idle_timeout_seconds=IDLE_TIMEOUT_SECONDS)
+    async with TritonClient(triton.config.grpc_address, options) as client:
+        yield client

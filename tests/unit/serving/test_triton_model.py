@@ -1,0 +1,50 @@
+"""Parameters of model processes: config.pbtxt or a load with an override, then environment, then defaults."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from eureka.errors import WrongStateError
+from eureka.serving.triton_model import ModelParameters
+
+
+def args(kind: str = "CPU", **parameters: str) -> dict[str, Any]:
+    plain = {name: {"string_value": value} for name, value in parameters.items()}
+    config = json.dumps({"parameters": plain})
+    return {"model_config": config, "model_instance_kind": kind, "model_instance_device_id": "1"}
+
+
+def test_parameters_left_empty_come_from_the_environment_then_the_default() -> None:
+    environ = {"EUREKA_CHECKPOINT": "folder", "EUREKA_NUM_SLOTS": "3"}
+    found = ModelParameters.read(args(checkpoint="", num_slots="", dtype=""), environ)
+    assert found == ModelParameters(Path("folder"), torch.float32, "cpu", 3, 64)
+
+
+def test_parameters_of_the_config_come_before_the_environment() -> None:
+    environ = {"EUREKA_CHECKPOINT": "folder", "EUREKA_DTYPE": "float16"}
+    found = ModelParameters.read(args(checkpoint="other", dtype="bfloat16", max_waiting="5"), environ)
+    assert found == ModelParameters(Path("other"), torch.bfloat16, "cpu", 8, 5)
+
+
+def test_instance_on_a_gpu_computes_there() -> None:
+    assert ModelParameters.read(args("GPU", checkpoint="a"), {}).device == "cuda:1"
+    assert ModelParameters.read(args("GPU", checkpoint="a", device="cpu"), {}).device == "cpu"
+
+
+@pytest.mark.parametrize(
+    ("parameters", "message"),
+    [
+        ({}, "EUREKA_CHECKPOINT"),
+        ({"checkpoint": "a", "dtype": "int4"}, "int4"),
+        ({"checkpoint": "a", "num_slots": "0"}, "num_slots"),
+        ({"checkpoint": "a", "max_waiting": "many"}, "max_waiting"),
+    ],
+)
+def test_parameters_that_cannot_be_used_stop_the_start(parameters: dict[str, str], message: str) -> None:
+    with pytest.raises(WrongStateError, match=message):
+        ModelParameters.read(args(**parameters), {})
