@@ -55,7 +55,7 @@ class ReferenceEmbedder:
         """Audio embeddings (A, W) of the items of one request, in order.
 
         Windows go through the encoder one at a time, so that the result does not depend on anything
-        but these items.
+        but these items; then all their tokens go through the adapter together, as in two stages apart.
 
         Args:
             items: pcm (S,) each, float32 at 16 kHz.
@@ -64,7 +64,7 @@ class ReferenceEmbedder:
             InvalidAudioError: no items, or one without samples.
         """
         windows = self._windows(items)
-        return torch.cat([self._encode([window]) for window in windows]).float().cpu().numpy()
+        return self._adapt(torch.cat([self._encode([window]) for window in windows]))
 
     def embed_many(self, clips: Sequence[Pcm]) -> Iterator[tuple[int, Floats]]:
         """Embeddings of many requests of one item each, batched by length; (index, (A, W)) as they come.
@@ -74,7 +74,7 @@ class ReferenceEmbedder:
         """
         for batch in self._batches(clips):
             windows = [window for _, own in batch for window in own]
-            embeddings = self._encode(windows).float().cpu().numpy()
+            embeddings = self._adapt(self._encode(windows))
             start = 0
             for index, own in batch:
                 count = sum(window.num_audio_tokens for window in own)
@@ -105,9 +105,15 @@ class ReferenceEmbedder:
 
     @torch.inference_mode()
     def _encode(self, windows: Sequence[EncoderWindow]) -> torch.Tensor:
-        """Embeddings (A, W) of windows, joined."""
+        """Stacked encoder frames (A, stack * D) of windows, joined."""
         counts = [window.num_audio_tokens for window in windows]
         with self._counting:
             self._encoded_tokens += sum(counts)
         mels = [torch.tensor(w.log_mel, dtype=self._dtype, device=self._device) for w in windows]
-        return self._model.embed_audio(mels, counts)
+        return self._model.encode_windows(mels, counts)
+
+    @torch.inference_mode()
+    def _adapt(self, stacked: torch.Tensor) -> Floats:
+        """Embeddings (A, W) of stacked encoder frames."""
+        embeddings: torch.Tensor = self._model.audio_moe_adaptor(stacked)
+        return embeddings.float().cpu().numpy()
