@@ -305,11 +305,11 @@ class GatewayClient:
     def _upload(
         self, opened: OpenedSource, source: AudioSource, limits: Limits, attempts: Attempts
     ) -> Upload:
-        name = calls.display_name(source)
+        reader = calls.UploadReader(opened.reader, calls.display_name(source))
         with closing(opened):
             calls.check_size(opened.num_bytes, limits)
             while True:
-                sent = calls.upload_messages(opened.reader, name)
+                sent = reader.messages()
                 try:
                     return results.upload_of(self._audio.Upload(sent, **attempts.arguments))
                 except grpc.RpcError as failure:

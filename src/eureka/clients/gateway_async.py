@@ -258,11 +258,11 @@ class AsyncGatewayClient:
     async def _upload(
         self, opened: OpenedSource, source: AudioSource, limits: Limits, attempts: Attempts
     ) -> Upload:
-        name = calls.display_name(source)
+        reader = calls.UploadReader(opened.reader, calls.display_name(source))
         with closing(opened):
             calls.check_size(opened.num_bytes, limits)
             while True:
-                sent = _in_threads(calls.upload_messages(opened.reader, name))
+                sent = _in_threads(reader.messages())
                 try:
                     return results.upload_of(await self._audio.Upload(sent, **attempts.arguments))
                 except grpc.RpcError as failure:

@@ -6,6 +6,7 @@ Nothing here waits or sends; the clients do, each in its own way.
 from __future__ import annotations
 
 import random
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
@@ -219,12 +220,37 @@ def check_size(num_bytes: int, limits: Limits) -> None:
         raise InvalidInputError(message, reason="UPLOAD_TOO_LARGE")
 
 
-def upload_messages(reader: BinaryIO, display_name: str) -> Iterator[api.UploadRequest]:
-    """All messages of an upload, from the start of the reader."""
-    reader.seek(0)
-    yield api.UploadRequest(config=api.UploadConfig(display_name=display_name))
-    while chunk := reader.read(UPLOAD_CHUNK_BYTES):
-        yield api.UploadRequest(data=chunk)
+class UploadReader:
+    """Reads one file for the attempts of an upload.
+
+    gRPC may still read for a failed attempt when the next one has begun, in another thread; so each attempt
+    has its own place in the file.
+
+    Args:
+        reader: the file.
+        name: for people.
+    """
+
+    def __init__(self, reader: BinaryIO, name: str) -> None:
+        self._reader = reader
+        self._name = name
+        self._lock = threading.Lock()
+
+    def messages(self) -> Iterator[api.UploadRequest]:
+        """All messages of one attempt."""
+        yield api.UploadRequest(config=api.UploadConfig(display_name=self._name))
+        offset = 0
+        while chunk := self._read(offset):
+            offset += len(chunk)
+            yield api.UploadRequest(data=chunk)
+
+    def _read(self, offset: int) -> bytes:
+        """The next chunk; nothing once the file is closed, after the last attempt."""
+        with self._lock:
+            if getattr(self._reader, "closed", False):
+                return b""
+            self._reader.seek(offset)
+            return self._reader.read(UPLOAD_CHUNK_BYTES)
 
 
 def display_name(source: AudioSource) -> str:

@@ -196,12 +196,30 @@ def test_room_counts_all_audio_of_one_request() -> None:
 
 def test_upload_messages_begin_with_the_configuration(tmp_path: Path) -> None:
     size = calls.UPLOAD_CHUNK_BYTES + 3
-    first, *rest = calls.upload_messages(io.BytesIO(bytes(size)), "a.wav")
+    first, *rest = calls.UploadReader(io.BytesIO(bytes(size)), "a.wav").messages()
     assert first.config.display_name == "a.wav"
     assert [len(each.data) for each in rest] == [calls.UPLOAD_CHUNK_BYTES, 3]
     with pytest.raises(InvalidInputError) as caught:
         calls.check_size(1_001, LIMITS)
     assert caught.value.reason == "UPLOAD_TOO_LARGE"
+
+
+def test_attempts_of_an_upload_do_not_disturb_each_other() -> None:
+    content = bytes(range(256)) * (3 * calls.UPLOAD_CHUNK_BYTES // 256)
+    file = io.BytesIO(content)
+    reader = calls.UploadReader(file, "a.wav")
+    failed, again = reader.messages(), reader.messages()
+    for _ in range(2):
+        next(failed)
+    sent = [next(again)]
+    for message in again:
+        sent.append(message)
+        next(failed, None)  # gRPC still reads for the attempt that failed
+    assert b"".join(message.data for message in sent) == content
+    late = reader.messages()
+    next(late)
+    file.close()
+    assert list(late) == []
 
 
 def test_names_of_audio(tmp_path: Path) -> None:
