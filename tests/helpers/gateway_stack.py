@@ -50,11 +50,13 @@ class Caller:
         gateway: the running server.
         audio: AudioService.
         models: ModelService.
+        settings: that it runs with.
     """
 
     gateway: RunningGateway
     audio: Any
     models: Any
+    settings: Settings
 
 
 @dataclass
@@ -196,9 +198,16 @@ async def _caller(stack: AsyncExitStack, settings: Settings) -> Caller:
     stack.push_async_callback(channel.close)
     await asyncio.wait_for(gateway.served.wait(), 10)
     await until(lambda: gateway.server.monitor.is_ready)
-    return Caller(
-        gateway, api_grpc.AudioServiceStub(channel), model_service_pb2_grpc.ModelServiceStub(channel)
-    )
+    audio = api_grpc.AudioServiceStub(channel)
+    return Caller(gateway, audio, model_service_pb2_grpc.ModelServiceStub(channel), settings)
+
+
+@asynccontextmanager
+async def another_gateway(caller: Caller, **gateway: Any) -> AsyncIterator[Caller]:
+    """One more gateway over the same stages, with other settings."""
+    section = caller.settings.gateway.model_copy(update=gateway)
+    async with AsyncExitStack() as stack:
+        yield await _caller(stack, caller.settings.model_copy(update={"gateway": section}))
 
 
 async def upload(caller: Caller, data: bytes, chunk_bytes: int = 1 << 16, **call: Any) -> api.UploadResponse:
