@@ -1,0 +1,81 @@
+"""up, down and status where no Triton is needed."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from eureka.cli.demo_served import requests_served
+from eureka.cli.main import main
+from eureka.runtime.metrics import Metrics, serve_metrics
+from eureka.runtime.stack_state import ComponentState, StackFolder, StackState
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> StackFolder:
+    monkeypatch.setenv("EUREKA_STACK__FOLDER", str(tmp_path / "state"))
+    return StackFolder(tmp_path / "state")
+
+
+def _state(metrics: str | None = None) -> StackState:
+    decoder = ComponentState("decoder-2", os.getpid(), "127.0.0.1:1", "starting", metrics)
+    return StackState(os.getpid(), "127.0.0.1:2", False, (decoder,))
+
+
+def test_status_and_down_of_nothing_say_so_and_make_nothing(folder, capsys) -> None:
+    assert main(["status", "--format", "json"]) == 0
+    assert json.loads(capsys.readouterr().out) == {"ready": False, "components": []}
+    assert main(["status"]) == 0
+    assert capsys.readouterr().out == "no stack is running\n"
+    assert main(["down"]) == 0
+    assert "no stack is running" in capsys.readouterr().err
+    assert not folder.path.exists()
+
+
+def test_status_of_a_stack_that_starts_is_not_ready(folder, capsys) -> None:
+    with folder.locked():
+        folder.write(_state())
+        assert main(["status", "--format", "json"]) == 0
+        found = json.loads(capsys.readouterr().out)
+        assert main(["status"]) == 0
+    assert found["ready"] is False
+    supervisor, decoder = found["components"]
+    assert supervisor == {
+        "name": "supervisor",
+        "pid": os.getpid(),
+        "address": None,
+        "state": "starting",
+    }
+    assert decoder == {
+        "name": "decoder-2",
+        "pid": os.getpid(),
+        "address": "127.0.0.1:1",
+        "state": "starting",
+    }
+    assert capsys.readouterr().out.endswith("not ready\n")
+
+
+def test_up_beside_a_running_stack_says_where_it_is_and_succeeds(folder, capsys) -> None:
+    with folder.locked():
+        folder.write(_state())
+        assert main(["up"]) == 0
+        assert main(["up", "--detach"]) == 0
+    assert capsys.readouterr().err.count("running already; gateway 127.0.0.1:2") == 2
+
+
+def test_served_requests_are_read_from_the_metrics_ports(folder) -> None:
+    from prometheus_client import CollectorRegistry
+
+    metrics = Metrics("decoder", CollectorRegistry())
+    metrics.record_call("DecoderService/Generate", "OK", 0.1)
+    metrics.record_call("DecoderService/Score", "OK", 0.1)
+    server = serve_metrics(metrics.registry)
+    try:
+        with folder.locked():
+            folder.write(_state(f"127.0.0.1:{server.port}"))
+            assert requests_served(folder) == {"decoder": 2}
+    finally:
+        server.stop()
