@@ -314,3 +314,22 @@ async def test_observers_hear_of_each_message_and_error_of_model_calls() -> None
         with pytest.raises(grpc.aio.AioRpcError):
             [m async for m in stream]
         assert noted.told == ["running 1", "answer", "STAGE_UNAVAILABLE", "running 0"]
+
+
+async def test_stop_ends_background_work_that_loses_a_cancellation() -> None:
+    num_cancelled = 0
+
+    async def work() -> None:
+        nonlocal num_cancelled
+        while num_cancelled < 2:
+            try:
+                await asyncio.sleep(60)
+            except asyncio.CancelledError:
+                num_cancelled += 1
+
+    async with serving(()) as server:
+        server.running.run_beside(work())
+        await asyncio.sleep(0.05)
+        await asyncio.wait_for(server.running.stop(0.1), 5)
+
+    assert num_cancelled == 2

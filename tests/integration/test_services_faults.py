@@ -49,7 +49,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 CLIP = noise(1.0, 1)
 MAX_UPLOAD_BYTES = 1 << 20
 TTL_SECONDS = 3_600.0
-NUM_LONG_TOKENS = 500
+NUM_LONG_TOKENS = 700
 
 
 @pytest_asyncio.fixture(loop_scope="module", scope="module")
@@ -285,6 +285,7 @@ async def test_cancelled_generate_frees_its_slot(
     call = stack.fused.audio.Generate(endless)
     first = await call.read()
     assert first.text or first.token_count
+    await until(lambda: metrics_at(address)["eureka_kv_slots_used"] == 1)
 
     call.cancel()
     await until(lambda: metrics_at(address)["eureka_kv_slots_used"] == 0)

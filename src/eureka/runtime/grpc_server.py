@@ -26,6 +26,8 @@ from eureka.runtime.health import HealthMonitor
 
 logger = logging.getLogger(__name__)
 
+_CANCEL_AGAIN_SECONDS = 0.5
+
 
 @dataclass(frozen=True, slots=True)
 class ServerTls:
@@ -96,9 +98,7 @@ class RunningServer:
         await self.monitor.drain()
         await asyncio.sleep(self.config.drain_seconds)
         await self.server.stop(self.config.grace_seconds if grace_seconds is None else grace_seconds)
-        for task in self._background:
-            task.cancel()
-        await asyncio.gather(*self._background, return_exceptions=True)
+        await asyncio.gather(*map(_ended, self._background))
 
 
 async def start_server(
@@ -199,6 +199,13 @@ def _pem(path: Path) -> bytes:
 
 def _port_in_use(address: str) -> WrongStateError:
     return WrongStateError(f"cannot listen at {address}: in use, or not ours", reason="PORT_IN_USE")
+
+
+async def _ended(task: asyncio.Task[None]) -> None:
+    """Cancel until it ends: wait_for of Python 3.11 loses a cancellation that meets the end of its wait."""
+    while not task.done():
+        task.cancel()
+        await asyncio.wait([task], timeout=_CANCEL_AGAIN_SECONDS)
 
 
 async def _logged(work: Coroutine[Any, Any, None]) -> None:
