@@ -6,6 +6,7 @@ Built on the generated stub: the wrapper of tritonclient hides the final flag of
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from contextlib import aclosing
@@ -25,6 +26,7 @@ from eureka.clients.triton_wire import (
     error_of_rpc,
     from_raw,
     infer_request,
+    is_final,
     probe_request,
     read_outputs,
     read_stream_response,
@@ -274,10 +276,13 @@ class TritonClient:
         timeout = None if deadline is None else self._timeout(deadline) + _DEADLINE_GRACE_SECONDS
         stream = self._stub.ModelStreamInfer(_only(message), timeout=timeout)
         try:
-            is_final = False
-            while not is_final:
+            has_final = False
+            while not has_final:
                 reply = await self._next(stream)
-                answer, is_final = read_stream_response(reply)
+                has_final = is_final(reply)
+                if has_final:
+                    await self._end_of(stream)
+                answer = read_stream_response(reply)
                 if answer is not None:
                     yield answer
         except grpc.RpcError as error:
@@ -295,6 +300,14 @@ class TritonClient:
         if not isinstance(reply, service_pb2.ModelStreamInferResponse):  # the end of the stream
             raise StageUnavailableError("the decoder's stream ended without a final", reason="MODEL_GONE")
         return reply
+
+    async def _end_of(self, stream: Any) -> None:
+        """Let the server close a stream whose final has come.
+
+        Cancelled at that moment, 2.51 now and then keeps the request, and its model can never be unloaded.
+        """
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(stream.read(), self._options.idle_timeout_seconds)
 
     async def _call(self, method: Any, message: Any, timeout: float) -> Any:
         try:

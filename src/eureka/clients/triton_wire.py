@@ -106,20 +106,24 @@ def read_outputs(spec: ModelSpec, response: service_pb2.ModelInferResponse) -> d
     return arrays
 
 
-def read_stream_response(message: service_pb2.ModelStreamInferResponse) -> tuple[DecoderAnswer | None, bool]:
-    """The answer in one message of the decoder's stream, if any, and whether it was the last.
+def is_final(message: service_pb2.ModelStreamInferResponse) -> bool:
+    """Whether a message, answer or error, is the last of its request."""
+    parameters = message.infer_response.parameters
+    return _FINAL in parameters and bool(parameters[_FINAL].bool_param)
+
+
+def read_stream_response(message: service_pb2.ModelStreamInferResponse) -> DecoderAnswer | None:
+    """The answer in one message of the decoder's stream; None for a bare final flag.
 
     Raises:
         EurekaError: the message is an error.
     """
     if message.error_message:
         raise error_of_text(message.error_message)
-    response = message.infer_response
-    is_final = _FINAL in response.parameters and response.parameters[_FINAL].bool_param
-    outputs = read_outputs(LLM_DECODER, response)
+    outputs = read_outputs(LLM_DECODER, message.infer_response)
     if TOKEN_IDS.name not in outputs:
-        return None, is_final
-    return parse_delta(outputs[TOKEN_IDS.name], outputs[DELTA.name][0]), is_final
+        return None
+    return parse_delta(outputs[TOKEN_IDS.name], outputs[DELTA.name][0])
 
 
 def to_raw(array: NDArray[Any], datatype: str) -> bytes:

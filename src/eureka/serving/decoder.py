@@ -214,8 +214,7 @@ class LlmDecoder:
     def _report(self, is_urgent: bool) -> None:
         """Give the engine's state away, if it is new: now and then, and before an ending is sent.
 
-        So nothing is left to report when the last answer is out. A server that is about to end a model may
-        serve its metrics no longer, and the model would hang in them.
+        So whoever has seen an answer end finds it in the metrics, and an idle decoder reports nothing.
         """
         now = time.monotonic()
         stats = self._engine.stats()

@@ -12,6 +12,7 @@ from eureka.clients.triton_wire import (
     error_of_text,
     from_raw,
     infer_request,
+    is_final,
     probe_request,
     read_outputs,
     read_stream_response,
@@ -68,11 +69,11 @@ def test_stream_response_gives_delta_and_final_flag() -> None:
     response.outputs.add(name="delta", datatype="BYTES", shape=[1])
     text = np.array([b'{"ending": "STOP"}'], dtype=np.object_)
     response.raw_output_contents.extend([np.array([3, 4]).tobytes(), to_raw(text, "BYTES")])
-    answer, is_final = read_stream_response(message)
-    assert answer is not None and not is_final
+    answer = read_stream_response(message)
+    assert answer is not None and not is_final(message)
     assert (answer.delta.token_ids, answer.delta.ending) == ((3, 4), Ending.STOP)
     response.parameters["triton_final_response"].bool_param = True
-    assert read_stream_response(message)[1]
+    assert is_final(message)
 
 
 def test_stream_response_with_an_error_raises_it() -> None:
