@@ -83,6 +83,9 @@ LLM_DECODER = ModelSpec(
 MODELS = (AUDIO_ENCODER, MOE_ADAPTER, AUDIO_FRONTEND, LLM_DECODER)
 """All models; the ensemble after its members, as they have to be loaded."""
 
+_TOKENS_ONLY = b"{}"
+"""JSON of nearly every delta: written and read without a look at JSON."""
+
 SIGN_OF_LIFE_SECONDS = 1.0
 """A decoder sends an empty response on a stream that was quiet for so long, also while the request waits."""
 
@@ -136,6 +139,8 @@ def parse_request(
 
 def delta_json(delta: Delta, scores: LabelScores | None = None) -> bytes:
     """What a delta holds beside its token ids."""
+    if scores is None and delta == Delta(delta.token_ids):
+        return _TOKENS_ONLY
     plain: dict[str, Any] = {}
     if delta.ending is not None:
         plain["ending"] = delta.ending.value
@@ -158,6 +163,8 @@ class DecoderAnswer:
 
 def parse_delta(token_ids: Ids, text: bytes) -> DecoderAnswer:
     """The delta that `delta_json` wrote, with its token ids."""
+    if text == _TOKENS_ONLY:
+        return DecoderAnswer(Delta(tuple(token_ids.tolist())))
     plain: dict[str, Any] = json.loads(text)
     usage = Usage(**plain["usage"]) if "usage" in plain else None
     ending = Ending(plain["ending"]) if "ending" in plain else None

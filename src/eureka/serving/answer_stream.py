@@ -34,33 +34,35 @@ class AnswerStream:
     Args:
         handle: of the request.
         sender: to its caller.
-        flush_seconds: least time between two sends, but for the first token and the ending.
         sign_of_life_seconds: a stream that was quiet for so long gets an empty delta.
+        now: when it was opened.
     """
 
     def __init__(
-        self, handle: RequestHandle, sender: Sender, flush_seconds: float, sign_of_life_seconds: float
+        self, handle: RequestHandle, sender: Sender, sign_of_life_seconds: float, now: float
     ) -> None:
+        self.polled_time = now
+        """When its caller was last asked whether it wants more."""
         self._handle = handle
         self._sender = sender
-        self._flush_seconds = flush_seconds
         self._sign_of_life_seconds = sign_of_life_seconds
         self._has_sent_tokens = False
         self._is_broken = False
         self._sent_time: float | None = None
-        self._polled_time: float | None = None
 
     @property
     def has_ended(self) -> bool:
         """Whether the engine is done with the request, though its last tokens may be here."""
         return self._handle.ending is not None
 
-    def flush(self, now: float) -> bool:
-        """Send what is due at `now`; True once the final is out."""
-        if self._is_past(self._polled_time, self._flush_seconds, now):
-            self._polled_time = now
-            self._cancel_if_unwanted()
-        if not self._is_due(now):
+    def flush(self, now: float, flush_seconds: float) -> bool:
+        """Send what is due at `now`; True once the final is out.
+
+        Args:
+            now: on the clock of `polled_time`.
+            flush_seconds: least time between two sends, but for the first token and the ending.
+        """
+        if not self._is_due(now, flush_seconds):
             return False
         deltas = []
         while (delta := self._handle.take()) is not None:
@@ -68,24 +70,25 @@ class AnswerStream:
         if deltas:
             self._send(join_deltas(deltas), now)
             return deltas[-1].ending is not None
-        if self._is_past(self._sent_time, self._sign_of_life_seconds, now):
+        if self._has_been_quiet(self._sign_of_life_seconds, now):
             self._send(Delta(), now)
         return False
 
-    def _is_due(self, now: float) -> bool:
-        is_urgent = not self._has_sent_tokens or self.has_ended
-        return is_urgent or self._is_past(self._sent_time, self._flush_seconds, now)
-
-    @staticmethod
-    def _is_past(then: float | None, seconds: float, now: float) -> bool:
-        return then is None or now - then >= seconds
-
-    def _cancel_if_unwanted(self) -> None:
+    def poll(self, now: float) -> None:
+        """Cancel the request if its caller wants no more."""
+        self.polled_time = now
         try:
             if self._is_broken or self._sender.is_cancelled():
                 self._handle.cancel()
         except Exception:
             self._break("cancellation_not_readable")
+
+    def _is_due(self, now: float, flush_seconds: float) -> bool:
+        is_urgent = not self._has_sent_tokens or self.has_ended
+        return is_urgent or self._has_been_quiet(flush_seconds, now)
+
+    def _has_been_quiet(self, seconds: float, now: float) -> bool:
+        return self._sent_time is None or now - self._sent_time >= seconds
 
     def _send(self, delta: Delta, now: float) -> None:
         """Send; a stream that broke still gets its final, as the server waits for it."""

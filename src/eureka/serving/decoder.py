@@ -6,6 +6,7 @@ ending that shutting down gives it.
 
 from __future__ import annotations
 
+import heapq
 import logging
 import threading
 import time
@@ -39,6 +40,10 @@ _REPORT_SECONDS = 0.25
 _IDLE_WAIT_SECONDS = 0.25
 """How long the emitter sleeps at most while no answer is open."""
 
+_POLLS_A_PASS = 8
+"""Callers asked in one pass whether they want more. Each question is a way to the server and back, some
+0.1 ms: with all of 64 open answers asked at once, new tokens would wait for them."""
+
 
 @dataclass(frozen=True, slots=True)
 class DecoderOptions:
@@ -48,8 +53,10 @@ class DecoderOptions:
         num_slots: requests decoded at once.
         max_waiting: requests that may wait for a slot; more are refused with QueueFullError.
         context_tokens: longest prompt and answer together, at most the checkpoint's own.
-        flush_seconds: tokens of an answer are gathered for so long, but for its first and its end. A server
-            carries some 3,500 responses a second in all, fewer than tokens of a fast decoder.
+        flush_seconds: tokens of an answer are gathered for at least so long, but for its first and its end.
+        max_responses_a_second: of all answers together; where many run, each gathers longer. A response costs
+            about 1 ms of processor time on its way through server, services and client, more than a token of
+            a small model; at most some 3,500 a second get through at all.
         drain_seconds: how long `close` lets answers run on before it cancels them.
     """
 
@@ -57,6 +64,7 @@ class DecoderOptions:
     max_waiting: int = 64
     context_tokens: int = 4096
     flush_seconds: float = 0.02
+    max_responses_a_second: float = 400.0
     drain_seconds: float = 5.0
 
 
@@ -173,12 +181,11 @@ class LlmDecoder:
         self._emitter.join()
 
     def _accept(self, call: DecoderCall, sender: Sender) -> None:
-        options = self._options
         with self._changed:  # held throughout: closing must see the stream or refuse the call
             if self._is_closing:
                 raise StageUnavailableError("the decoder is shutting down; try again", reason="SHUTTING_DOWN")
             handle = self._submit(call)
-            stream = AnswerStream(handle, sender, options.flush_seconds, SIGN_OF_LIFE_SECONDS)
+            stream = AnswerStream(handle, sender, SIGN_OF_LIFE_SECONDS, time.monotonic())
             self._streams.append(stream)
         self._engine.stepped.set()
 
@@ -202,14 +209,24 @@ class LlmDecoder:
             self._engine.stepped.clear()
             self._report(any(stream.has_ended for stream in streams))
             self._flush(streams)
+            self._poll(streams)
 
     def _flush(self, streams: Sequence[AnswerStream]) -> None:
-        now = time.monotonic()
-        done = [stream for stream in streams if stream.flush(now)]
+        now, options = time.monotonic(), self._options
+        num_running = min(len(streams), options.num_slots)
+        flush_seconds = max(options.flush_seconds, num_running / options.max_responses_a_second)
+        done = [stream for stream in streams if stream.flush(now, flush_seconds)]
         if done:
             with self._changed:
                 self._streams = [stream for stream in self._streams if stream not in done]
                 self._changed.notify_all()
+
+    def _poll(self, streams: Sequence[AnswerStream]) -> None:
+        """Ask the callers that were asked longest ago, each at most once in `flush_seconds`."""
+        now = time.monotonic()
+        for stream in heapq.nsmallest(_POLLS_A_PASS, streams, key=lambda stream: stream.polled_time):
+            if not stream.has_ended and now - stream.polled_time >= self._options.flush_seconds:
+                stream.poll(now)
 
     def _report(self, is_urgent: bool) -> None:
         """Give the engine's state away, if it is new: now and then, and before an ending is sent.
