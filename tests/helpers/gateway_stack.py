@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import av
 import numpy as np
 
 from eureka.api.v1 import audio_service_pb2 as api
@@ -132,6 +133,18 @@ def wav(*channels: Pcm) -> bytes:
     with wave.open(file, "wb") as writer:
         writer.setparams((len(channels), 2, 16_000, 0, "NONE", ""))
         writer.writeframes((np.stack(channels, axis=1) * 32_768).astype("<i2").tobytes())
+    return file.getvalue()
+
+
+def silent_flac(seconds: float) -> bytes:
+    """A small file with much audio in it."""
+    file = io.BytesIO()
+    with av.open(file, "w", format="flac") as output:
+        stream = output.add_stream("flac", rate=16_000, layout="mono")
+        frame = av.AudioFrame.from_ndarray(np.zeros((1, round(16_000 * seconds)), np.int16), "s16", "mono")
+        frame.sample_rate, frame.pts = 16_000, 0
+        for packet in [*stream.encode(frame), *stream.encode(None)]:
+            output.mux(packet)
     return file.getvalue()
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import io
 import os
 import time
 from collections.abc import AsyncIterator, Callable
@@ -12,7 +11,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import av
 import grpc
 import numpy as np
 import pytest
@@ -37,6 +35,7 @@ from tests.helpers.gateway_stack import (
     metrics_at,
     noise,
     running_stack,
+    silent_flac,
     until,
     upload,
     user,
@@ -182,12 +181,12 @@ async def test_bad_input_is_refused_with_its_reason(stack: Stack, name: str) -> 
 
 async def test_audio_beyond_the_limit_names_it(stack: Stack) -> None:
     long = content.Audio(content=wav(np.zeros(1)), channel=None)  # a small file that states much
-    kept = await upload(stack.fused, _silent_flac(301.0))
+    kept = await upload(stack.fused, silent_flac(301.0))
     long.upload = kept.upload
 
     windows = await failure(stack.fused.audio.Transcribe(api.TranscribeRequest(audio=long)))
     prompt = await failure(stack.fused.audio.Ask(ask(user(long, "what?"))))
-    two = _silent_flac(70.0)
+    two = silent_flac(70.0)
     both = [content.Audio(content=two), content.Audio(content=two)]
     together = await failure(stack.fused.audio.Ask(ask(user(*both, "what?"))))
 
@@ -369,18 +368,6 @@ async def test_request_id_comes_back(stack: Stack) -> None:
 
 
 # -- means -----------------------------------------------------------------------------------------
-
-
-def _silent_flac(seconds: float) -> bytes:
-    """A small file with much audio in it."""
-    file = io.BytesIO()
-    with av.open(file, "w", format="flac") as output:
-        stream = output.add_stream("flac", rate=16_000, layout="mono")
-        frame = av.AudioFrame.from_ndarray(np.zeros((1, round(16_000 * seconds)), np.int16), "s16", "mono")
-        frame.sample_rate, frame.pts = 16_000, 0
-        for packet in [*stream.encode(frame), *stream.encode(None)]:
-            output.mux(packet)
-    return file.getvalue()
 
 
 @asynccontextmanager
