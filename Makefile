@@ -24,7 +24,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 PYTEST := $(BIN)/python -m pytest
 
-.PHONY: help demo test test-large chaos lint bench clean speech-engines buf
+.PHONY: help demo test test-large chaos lint bench bench-serving clean speech-engines buf
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -55,6 +55,9 @@ lint: $(VENV)/.ready-dev buf ## style, types, import floors and protos
 
 bench: $(VENV)/.ready-dev ## speed against the same weights in transformers' classes
 	@$(BIN)/python benchmarks/hear.py
+
+bench-serving: $(VENV)/.ready-dev ## the local stack against the engine in one process, 1 to 64 streams
+	@$(BIN)/python benchmarks/serving.py
 
 clean: ## remove caches and build outputs; .venv, .cache and runs stay
 	@rm -rf build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage
