@@ -37,6 +37,7 @@ MAX_DISPLAY_NAME = 255
 _PREFIX = "uploads/"
 _NAME = re.compile(r"uploads/([0-9a-f]{32})")
 _PART = ".part"
+_FILE = re.compile(r"[0-9a-f]{32}(\.part)?")
 
 _LONGEST_SWEEP_SECONDS = 60.0
 _SWEEPS_A_LIFETIME = 4
@@ -97,11 +98,13 @@ class UploadStore:
         return path
 
     def sweep(self) -> int:
-        """Delete what has expired, and parts that nobody writes any more; how many files went."""
-        expired = [path for path in self._folder.glob("*/*") if self._is_expired(path)]
-        for path in expired:
-            path.unlink(missing_ok=True)
-        return len(expired)
+        """Delete what has expired, and parts that nobody writes any more; how many files went.
+
+        Only files with names of uploads: the folder may hold what is not ours.
+        """
+        ours = (path for path in self._folder.glob("*/*") if _FILE.fullmatch(path.name))
+        expired = [path for path in ours if self._is_expired(path)]
+        return sum(_is_deleted(path) for path in expired)
 
     async def run(self) -> None:
         """Sweep from time to time, until cancelled."""
@@ -203,6 +206,16 @@ async def receive(store: UploadStore, tenant: str, requests: AsyncIterator[api.U
         if writer is None:
             raise _no_config()
         return await asyncio.to_thread(writer.finish)
+
+
+def _is_deleted(path: Path) -> bool:
+    """Delete a file; one that cannot be deleted must not keep the others, and is tried again."""
+    try:
+        path.unlink(missing_ok=True)
+    except OSError as error:
+        logger.warning("upload_not_deleted", extra={"error": error.strerror})
+        return False
+    return True
 
 
 def _check_config(request: api.UploadRequest) -> None:

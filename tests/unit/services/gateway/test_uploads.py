@@ -71,6 +71,24 @@ def test_upload_expires_and_is_swept(store: UploadStore, clock: Clock, tmp_path:
     assert not [path for path in tmp_path.rglob("*") if path.is_file()]
 
 
+def test_sweep_leaves_files_that_are_no_uploads(store: UploadStore, clock: Clock, tmp_path: Path) -> None:
+    keep(store, "a")
+    (tmp_path / "uploads" / "a" / "notes.txt").write_text("of somebody else")
+    clock.ahead = 61.0
+
+    assert store.sweep() == 1
+    assert [path.name for path in tmp_path.glob("uploads/a/*")] == ["notes.txt"]
+
+
+def test_file_that_cannot_be_deleted_keeps_no_other(store: UploadStore, clock: Clock, tmp_path: Path) -> None:
+    keep(store, "a")
+    (tmp_path / "uploads" / "a" / ("0" * 32)).mkdir()
+    clock.ahead = 61.0
+
+    assert store.sweep() == 1
+    assert [path.name for path in tmp_path.glob("uploads/a/*")] == ["0" * 32]
+
+
 def test_part_is_no_upload_and_goes_when_it_is_left(store: UploadStore, tmp_path: Path) -> None:
     with store.begin("a") as writer:
         writer.write(b"abc")
