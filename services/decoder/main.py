@@ -8,7 +8,7 @@ from typing import Protocol
 from eureka.engine.messages import LLM_DECODER
 from eureka.runtime.health import HealthMonitor
 from eureka.runtime.settings import Settings
-from eureka.runtime.supervisor import ModelRepository, ModelSupervisor
+from eureka.runtime.supervisor import ModelRepository, ModelSupervisor, SupervisorTimes
 from eureka.stage.v1 import decoder_service_pb2, decoder_service_pb2_grpc
 from services.decoder.checkpoint import TextCheckpoint, read_checkpoint
 from services.decoder.servicer import DecoderModel, DecoderServicer
@@ -22,7 +22,7 @@ class DecoderTriton(DecoderModel, ModelRepository, Probing, Protocol):
     """All that this service asks of its Triton."""
 
 
-def build(triton: DecoderTriton, checkpoint: TextCheckpoint) -> Stage:
+def build(triton: DecoderTriton, checkpoint: TextCheckpoint, settings: Settings) -> Stage:
     """The service over `triton`; its supervisor asks for a tiny generation where traffic does not."""
     metrics = new_metrics("decoder")
     monitor = HealthMonitor(None, [SERVICE])
@@ -30,6 +30,7 @@ def build(triton: DecoderTriton, checkpoint: TextCheckpoint) -> Stage:
         triton,
         supervised(triton, LLM_DECODER.name),
         readiness=monitor,
+        times=SupervisorTimes(busy_timeout_seconds=settings.decoder.busy_timeout_seconds),
         on_reload=metrics.record_model_reload,
     )
     servicer = DecoderServicer(triton, checkpoint, metrics)
@@ -41,7 +42,7 @@ async def serve(settings: Settings) -> None:
     """Serve until a signal."""
     checkpoint = read_checkpoint(settings.checkpoint)
     async with open_triton(settings.decoder) as triton:
-        await run_stage(await start_stage(build(triton, checkpoint), settings.decoder, settings))
+        await run_stage(await start_stage(build(triton, checkpoint, settings), settings.decoder, settings))
 
 
 def main() -> int:

@@ -190,7 +190,10 @@ async def _stages(stack: AsyncExitStack, settings: Settings) -> dict[str, str]:
     stages = {
         "encoder": (build_encoder(triton, settings), settings.encoder),
         "adapter": (build_adapter(triton, settings), settings.adapter),
-        "decoder": (build_decoder(triton, read_checkpoint(settings.checkpoint)), settings.decoder),
+        "decoder": (
+            build_decoder(triton, read_checkpoint(settings.checkpoint), settings),
+            settings.decoder,
+        ),
     }
     targets = {}
     for name, (stage, section) in stages.items():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -35,9 +36,13 @@ class ToldEngine:
         self.end: Ending | EurekaError = Ending.STOP
         self.requests: list[Request] = []
         self.labels: list[Label] = []
+        self.hangs = asyncio.Event()
+        self.loaded = asyncio.Event()
 
     async def generate(self, request: Request) -> AsyncGenerator[Delta, None]:
         self.requests.append(request)
+        if self.hangs.is_set():
+            await asyncio.Event().wait()
         yield Delta((30, 31))
         if isinstance(self.end, EurekaError):
             raise self.end
@@ -48,21 +53,25 @@ class ToldEngine:
         return LabelScores(tuple(label.name for label in labels), (-1.5,) * len(labels), Usage(9))
 
     async def probe(self, model: str) -> None:
+        if self.hangs.is_set():
+            await asyncio.Event().wait()
         if isinstance(self.end, StageUnavailableError):
             raise self.end
 
     async def ready(self, model: str) -> bool:
         return True
 
-    async def load(self, model: str) -> None: ...
+    async def load(self, model: str) -> None:
+        self.loaded.set()
 
     async def unload(self, model: str) -> None: ...
 
 
 @asynccontextmanager
-async def serving(checkpoint: Path, engine: ToldEngine) -> AsyncIterator[Any]:
-    settings = Settings(checkpoint=checkpoint, decoder={"port": 0})
-    running = await start_stage(build(engine, read_checkpoint(checkpoint)), settings.decoder, settings)
+async def serving(checkpoint: Path, engine: ToldEngine, **section: Any) -> AsyncIterator[Any]:
+    settings = Settings(checkpoint=checkpoint, decoder={"port": 0, **section})
+    stage = build(engine, read_checkpoint(checkpoint), settings)
+    running = await start_stage(stage, settings.decoder, settings)
     channel = open_channel(ChannelConfig(f"127.0.0.1:{running.server.port}"))
     try:
         yield decoder_service_pb2_grpc.DecoderServiceStub(channel)
@@ -163,3 +172,12 @@ async def test_labels_are_scored_as_their_words(tiny_checkpoint: Path) -> None:
         tokenizer.encode_plain("dog bark"),
         tokenizer.encode_plain("rain"),
     ]
+
+
+async def test_busy_timeout_of_the_settings_tells_when_a_silent_model_is_gone(tiny_checkpoint: Path) -> None:
+    engine = ToldEngine()
+    engine.hangs.set()
+    async with serving(tiny_checkpoint, engine, busy_timeout_seconds=0.1) as stub:
+        call = stub.Generate(generate(), timeout=60)
+        await asyncio.wait_for(engine.loaded.wait(), 8)  # the default is 10
+        call.cancel()
