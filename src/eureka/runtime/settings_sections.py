@@ -180,7 +180,7 @@ class TritonSettings(BaseModel):
     """HTTP port of its metrics."""
     num_slots: int = Field(4, ge=1, le=1_024)
     """Requests that the decoder runs at a time."""
-    max_waiting: int = Field(64, ge=0)
+    max_waiting: int = Field(64, ge=1)
     """Requests that wait for a slot; beyond them RESOURCE_EXHAUSTED."""
     start_timeout_seconds: float = Field(120.0, gt=0)
     """Seconds until all models must answer."""

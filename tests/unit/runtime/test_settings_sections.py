@@ -58,6 +58,7 @@ def test_sections_have_the_agreed_ports_and_paths(monkeypatch: pytest.MonkeyPatc
         ("EUREKA_GATEWAY__DECODER_TARGET", "decoder"),
         ("EUREKA_GATEWAY__EMBEDDING_PATH", "both"),
         ("EUREKA_TRITON__NUM_SLOTS", "0"),
+        ("EUREKA_TRITON__MAX_WAITING", "0"),  # each request waits, be it for the next step only
         ("EUREKA_MAX_MESSAGE_BYTES", "1"),
     ],
 )
