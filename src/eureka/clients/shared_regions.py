@@ -12,14 +12,17 @@ import contextlib
 import mmap
 import os
 import uuid
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
+
+from eureka.errors import NotFoundError, StageUnavailableError
+
+_T = TypeVar("_T")
 
 _FOLDER = Path("/dev/shm")
 """Where Linux keeps POSIX shared memory."""
@@ -56,20 +59,20 @@ class SharedRegion:
 
     @classmethod
     def create(cls, num_bytes: int) -> SharedRegion:
-        """A new region of at least so many bytes, readable by this user only."""
+        """A new region of at least so many bytes, readable by this user only.
+
+        Raises:
+            StageUnavailableError: reason NO_SHARED_MEMORY; there is no room for it.
+        """
         size = _SMALLEST_BYTES
         while size < num_bytes:
             size *= 2
         name = f"eureka-{os.getpid()}-{uuid.uuid4().hex}"
-        descriptor = os.open(_FOLDER / name, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600)
         try:
-            os.posix_fallocate(descriptor, 0, size)  # full memory is an error here, not a crash later
-            return cls(name, mmap.mmap(descriptor, size))
-        except OSError:
-            (_FOLDER / name).unlink(missing_ok=True)
-            raise
-        finally:
-            os.close(descriptor)
+            return cls(name, _mapped(_FOLDER / name, size))
+        except OSError as error:
+            message = f"no shared memory for {size:,} bytes ({error.strerror}); give /dev/shm more room"
+            raise StageUnavailableError(message, reason="NO_SHARED_MEMORY") from error
 
     @property
     def num_bytes(self) -> int:
@@ -105,35 +108,21 @@ class RegionPool:
         self._places = asyncio.Semaphore(num_regions)
         self._tasks: set[asyncio.Task[Any]] = set()
 
-    @asynccontextmanager
-    async def borrow(self, num_bytes: int) -> AsyncIterator[SharedRegion]:
-        """A registered region for one call; given back in every case, but dropped after an error.
+    async def run(self, num_bytes: int, work: Callable[[SharedRegion], Awaitable[_T]]) -> _T:
+        """Result of `work` with a registered region of at least so many bytes.
 
-        After an error nobody knows what the server still does with it.
+        A caller that is cancelled leaves the line. Once its work has a region, that runs to its end in the
+        background: only then is the server done with the region. After an error nobody knows what the server
+        still does with it, so it is dropped.
+
+        Raises:
+            StageUnavailableError: reason NO_SHARED_MEMORY; there is no room for a region.
         """
-        async with self._places:
-            region = await self._take(num_bytes)
-            try:
-                yield region
-            except BaseException:
-                await self._drop(region)
-                raise
-            self._free.append(region)
-
-    async def finish(self, work: Callable[[], Any]) -> Any:
-        """Await `work()`; if the caller is cancelled meanwhile it still runs to its end, in the background.
-
-        So a cancelled call keeps its region until the server is done with it.
-        """
-        task: asyncio.Task[Any] = asyncio.ensure_future(work())
+        await self._places.acquire()
+        task = asyncio.ensure_future(self._with_region(num_bytes, work))
         self._tasks.add(task)
         task.add_done_callback(self._forget)
         return await asyncio.shield(task)
-
-    def forget_registrations(self) -> None:
-        """The server was restarted: free regions have to be registered again."""
-        for region in self._free:
-            region.is_registered = False
 
     async def close(self) -> None:
         """Wait for calls that run on, then remove all regions."""
@@ -141,6 +130,21 @@ class RegionPool:
             await asyncio.wait(self._tasks)
         while self._free:
             await self._drop(self._free.pop())
+
+    async def _with_region(self, num_bytes: int, work: Callable[[SharedRegion], Awaitable[_T]]) -> _T:
+        try:
+            region = await self._take(num_bytes)
+            try:
+                result = await work(region)
+            except BaseException:
+                await self._drop(region)
+                raise
+        except (StageUnavailableError, NotFoundError):
+            for free in self._free:  # the server may have been restarted
+                free.is_registered = False
+            raise
+        self._free.append(region)
+        return result
 
     async def _take(self, num_bytes: int) -> SharedRegion:
         region = self._free.pop() if self._free else None
@@ -165,6 +169,7 @@ class RegionPool:
 
     def _forget(self, task: asyncio.Task[Any]) -> None:
         self._tasks.discard(task)
+        self._places.release()
         if not task.cancelled():
             task.exception()  # taken here, in case nobody waits for it any more
 
@@ -172,3 +177,16 @@ class RegionPool:
 def padded_bytes(*arrays: NDArray[np.generic]) -> int:
     """Bytes that arrays take one behind the other, each aligned to 64."""
     return sum(-(-array.nbytes // 64) * 64 for array in arrays)
+
+
+def _mapped(path: Path, num_bytes: int) -> mmap.mmap:
+    """A new file of shared memory, all of it there: full memory is an error here, not a crash later."""
+    descriptor = os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600)
+    try:
+        os.posix_fallocate(descriptor, 0, num_bytes)
+        return mmap.mmap(descriptor, num_bytes)
+    except OSError:
+        path.unlink(missing_ok=True)
+        raise
+    finally:
+        os.close(descriptor)

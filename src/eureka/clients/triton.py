@@ -230,8 +230,7 @@ class TritonClient:
         timeout = self._timeout(deadline)
         if self._options.transport == "shared_memory" and spec.name in self._row_bytes:
             try:
-                call = self._regions.finish(lambda: self._infer_shared(spec, arrays, output, num_rows))
-                return await asyncio.wait_for(call, timeout)
+                return await asyncio.wait_for(self._infer_shared(spec, arrays, output, num_rows), timeout)
             except TimeoutError as error:
                 raise CancelledError("the deadline passed", reason="DEADLINE_EXCEEDED") from error
         message = infer_request(spec, arrays)
@@ -241,14 +240,12 @@ class TritonClient:
         return array
 
     async def _infer_shared(self, spec: ModelSpec, arrays: Arrays, output: str, num_rows: int) -> Floats:
-        """As `_infer`, tensors in a region; runs to its end, whatever becomes of the caller."""
+        """As `_infer`, tensors in a region."""
         out_bytes = num_rows * self._row_bytes[spec.name]
-        try:
-            async with self._regions.borrow(padded_bytes(*arrays.values()) + out_bytes) as region:
-                return await self._infer_in(region, spec, arrays, output, out_bytes)
-        except (StageUnavailableError, NotFoundError):
-            self._regions.forget_registrations()  # the server may have been restarted
-            raise
+        return await self._regions.run(
+            padded_bytes(*arrays.values()) + out_bytes,
+            lambda region: self._infer_in(region, spec, arrays, output, out_bytes),
+        )
 
     async def _infer_in(
         self, region: SharedRegion, spec: ModelSpec, arrays: Arrays, output: str, out_bytes: int
