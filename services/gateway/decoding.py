@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -10,11 +11,14 @@ from typing import BinaryIO
 
 import numpy as np
 
+from eureka.audio.decode import DecodeLimits
 from eureka.audio.decode_pool import DecodePool, PooledReader
 from eureka.clients.blocking import BoundCall
 from eureka.errors import NotFoundError
 from eureka.types import Pcm
 from services.gateway.requests import Recording
+
+_LEAST_SECONDS = 0.001
 
 _LOOK_SECONDS = 0.1
 """How often a thread that waits for a decoder looks whether its call has ended."""
@@ -62,11 +66,11 @@ class RecordingDecoder:
     def _opened(
         self, recording: Recording, channel: int | None, max_seconds: float, call: BoundCall
     ) -> Iterator[PooledReader]:
-        limits = replace(self._pool.limits, max_decoded_seconds=max_seconds)
         while not self._free.acquire(timeout=_LOOK_SECONDS):
             call.check()
         try:
             call.check()
+            limits = self._limits(max_seconds, call.context.deadline)
             with (
                 _file_of(recording) as source,
                 self._pool.open(source, limits=limits, channel=channel) as reader,
@@ -74,6 +78,14 @@ class RecordingDecoder:
                 yield reader
         finally:
             self._free.release()
+
+    def _limits(self, max_seconds: float, deadline: float | None) -> DecodeLimits:
+        """A slow file must not hold its child, and all who wait for it, beyond the call's deadline."""
+        limits = replace(self._pool.limits, max_decoded_seconds=max_seconds)
+        if deadline is None:
+            return limits
+        left = max(deadline - time.monotonic(), _LEAST_SECONDS)
+        return replace(limits, max_wall_seconds=min(left, limits.max_wall_seconds))
 
 
 @contextmanager
