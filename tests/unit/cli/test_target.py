@@ -71,6 +71,13 @@ def test_checkpoint_with_a_gateway_is_refused(monkeypatch: pytest.MonkeyPatch) -
     assert choose(local=True, checkpoint=Path("mine")) == Target(None)
 
 
+def test_checkpoint_comes_before_a_stack_that_nobody_named(stack: StackFolder) -> None:
+    with stack.locked():
+        stack.write(state(is_ready=True))
+        found = choose(checkpoint=Path("mine"))
+    assert found.gateway is None and "--checkpoint" in found.told
+
+
 def test_local_and_gateway_exclude_each_other() -> None:
     with pytest.raises(SystemExit) as ended:
         main(["transcribe", "a.wav", "--local", "--gateway", "host:1"])
