@@ -11,7 +11,6 @@ from typing import Any
 import grpc
 from prometheus_client import CollectorRegistry
 
-from eureka.clients.channels import ChannelConfig, ChannelTls
 from eureka.errors import EurekaError
 from eureka.runtime.grpc_server import (
     RunningServer,
@@ -118,15 +117,6 @@ def server_tls(tls: TlsSettings) -> ServerTls | None:
     if tls.certificate is None or tls.key is None:
         return None
     return ServerTls(tls.certificate, tls.key, tls.client_ca)
-
-
-def channel_config(target: str, settings: Settings) -> ChannelConfig:
-    """How a service reaches another one."""
-    tls = settings.tls
-    channel_tls = None
-    if tls.root_ca is not None:
-        channel_tls = ChannelTls(tls.root_ca, tls.key, tls.certificate)
-    return ChannelConfig(target, tls=channel_tls, max_message_bytes=settings.max_message_bytes)
 
 
 def run_root(serve: Callable[[Settings], Coroutine[Any, Any, None]]) -> int:

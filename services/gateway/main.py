@@ -19,7 +19,7 @@ from eureka.api.v1 import (
 )
 from eureka.audio.decode import DecodeLimits
 from eureka.audio.decode_pool import DecodePool
-from eureka.clients.channels import ChannelConfig, ChannelTls, open_channel
+from eureka.clients.channels import ChannelConfig, open_channel
 from eureka.clients.decoder_wire import duration_of
 from eureka.clients.metadata import new_request_id
 from eureka.clients.stages import StageClients
@@ -30,6 +30,7 @@ from eureka.runtime.keys import KeyFile
 from eureka.runtime.metrics import MetricsServer, serve_metrics
 from eureka.runtime.settings import Settings
 from eureka.runtime.settings_sections import check_exposure
+from eureka.runtime.tls import channel_tls
 from eureka.types import (
     SAMPLES_PER_AUDIO_TOKEN,
     CallContext,
@@ -141,7 +142,7 @@ def open_stages(settings: Settings) -> StageClients:
     section = settings.gateway
 
     def channel(target: str) -> grpc.aio.Channel:
-        return open_channel(ChannelConfig(target, channel_tls(settings), settings.max_message_bytes))
+        return open_channel(ChannelConfig(target, channel_tls(settings.tls), settings.max_message_bytes))
 
     return StageClients(
         channel(section.encoder_target),
@@ -149,14 +150,6 @@ def open_stages(settings: Settings) -> StageClients:
         channel(section.decoder_target),
         section.embedding_path,
     )
-
-
-def channel_tls(settings: Settings) -> ChannelTls | None:
-    """TLS of channels; None where servers have none."""
-    tls = settings.tls
-    if tls.certificate is None and tls.root_ca is None:
-        return None
-    return ChannelTls(tls.root_ca, tls.key, tls.certificate)
 
 
 def server_config(settings: Settings) -> ServerConfig:

@@ -96,11 +96,11 @@ def _hear(settings: Settings, checkpoint: Path, audio: Path) -> Iterator[Served]
 
 
 def _transcribe(settings: Settings, folder: StackFolder, audio: Path, path: str, address: str) -> Served:
-    from eureka.runtime.stack_probe import channel_tls
+    from eureka.runtime.tls import own_servers_tls
 
     before, started = requests_served(folder), time.perf_counter()
     key = settings.api_key.get_secret_value() or None
-    with GatewayClient(address, key=key, tls=channel_tls(settings.tls)) as client:
+    with GatewayClient(address, key=key, tls=own_servers_tls(settings.tls)) as client:
         text = client.transcribe(audio).text
     seconds = time.perf_counter() - started
     return Served(path, text, seconds, requests_served(folder) - before)
@@ -155,8 +155,9 @@ def _second_gateway(settings: Settings, folder: StackFolder, path: str) -> Itera
         StageUnavailableError: reason COMPONENT_ENDED; it did not come up.
     """
     from eureka.runtime.stack_plan import PortChooser
-    from eureka.runtime.stack_probe import channel_tls, is_serving
+    from eureka.runtime.stack_probe import is_serving
     from eureka.runtime.stack_process import service_command
+    from eureka.runtime.tls import own_servers_tls
 
     port = PortChooser().near("127.0.0.1", 0)
     with folder.log_file(f"gateway-{path}").open("wb") as log:
@@ -170,7 +171,7 @@ def _second_gateway(settings: Settings, folder: StackFolder, path: str) -> Itera
         )
     try:
         address, deadline = f"127.0.0.1:{port}", time.monotonic() + _GATEWAY_SECONDS
-        while not asyncio.run(is_serving(address, channel_tls(settings.tls))):
+        while not asyncio.run(is_serving(address, own_servers_tls(settings.tls))):
             if process.poll() is not None or time.monotonic() > deadline:
                 message = f"the second gateway did not come up; see {log.name}"
                 raise StageUnavailableError(message, reason="COMPONENT_ENDED")

@@ -7,13 +7,12 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from eureka.cli.listening import HearPath, hear_file, options_of
-from eureka.clients.channels import ChannelTls
 from eureka.clients.gateway import GatewayClient
 from eureka.clients.gateway_types import ServedModels
 from eureka.errors import StageUnavailableError, UnauthenticatedError
 from eureka.pipeline.options import ListenOptions
 from eureka.runtime.settings import Settings
-from eureka.runtime.settings_sections import TlsSettings
+from eureka.runtime.tls import channel_tls
 from eureka.types import HearingResult
 
 CALL_SECONDS = 3_600.0
@@ -31,19 +30,12 @@ def open_gateway_hearing(
         EurekaError: it refuses us, or `target` is none.
     """
     key = settings.api_key.get_secret_value() or None
-    tls = tls_of(settings.tls)
+    tls = channel_tls(settings.tls)
     with GatewayClient(target, key=key, tls=tls, timeout_seconds=CALL_SECONDS) as client:
         served = _greeted(client, target)
         options = options_of(arguments, served.default.time_step_seconds is not None)
         hear = _HEAR[arguments.command]
         yield lambda path: hear_file(path, lambda: hear(client, path, options, arguments))
-
-
-def tls_of(tls: TlsSettings) -> ChannelTls | None:
-    """How a gateway is reached: by TLS where the settings name whom to trust or who we are."""
-    if tls.root_ca is None and tls.certificate is None:
-        return None
-    return ChannelTls(tls.root_ca, tls.key, tls.certificate)
 
 
 def _greeted(client: GatewayClient, target: str) -> ServedModels:

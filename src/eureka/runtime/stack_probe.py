@@ -13,7 +13,6 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from eureka.api.v1 import audio_service_pb2, audio_service_pb2_grpc, content_pb2
 from eureka.clients.channels import ChannelConfig, ChannelTls, open_channel
 from eureka.errors import StageUnavailableError
-from eureka.runtime.settings_sections import TlsSettings
 from eureka.types import SAMPLE_RATE_HZ
 
 HEALTH_SECONDS = 2.0
@@ -58,13 +57,6 @@ async def prove_inference(address: str, tls: ChannelTls | None = None, key: str 
             if error.code() is not grpc.StatusCode.UNAUTHENTICATED:
                 message = f"{error.code().name}: {error.details()}"
                 raise StageUnavailableError(message, reason="NO_INFERENCE") from error
-
-
-def channel_tls(tls: TlsSettings) -> ChannelTls | None:
-    """How this machine's servers are reached; None where they speak plain text."""
-    if tls.certificate is None:
-        return None
-    return ChannelTls(tls.root_ca, tls.key, tls.certificate)
 
 
 def noise_wav() -> bytes:

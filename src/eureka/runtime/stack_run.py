@@ -22,9 +22,10 @@ from eureka.runtime.settings import Settings, checkout_root, load_settings
 from eureka.runtime.stack import Stack, StackTimes
 from eureka.runtime.stack_left_over import end_left_over
 from eureka.runtime.stack_plan import GATEWAY, TRITON, Component, StackPlan, plan_stack
-from eureka.runtime.stack_probe import channel_tls, is_serving, prove_inference
+from eureka.runtime.stack_probe import is_serving, prove_inference
 from eureka.runtime.stack_process import Part, ServicePart, TritonPart
 from eureka.runtime.stack_state import StackFolder
+from eureka.runtime.tls import own_servers_tls
 from eureka.runtime.triton import TritonConfig, TritonLauncher
 
 SUPERVISOR = "supervisor"
@@ -57,7 +58,7 @@ def build_stack(settings: Settings, plan: StackPlan, folder: StackFolder) -> Sta
     Raises:
         StageUnavailableError: reason TRITON_UNAVAILABLE.
     """
-    tls = channel_tls(settings.tls)
+    tls = own_servers_tls(settings.tls)
     parts: dict[str, Part] = {}
     for component in plan.components:
         folder.start_log(component.name)

@@ -11,8 +11,9 @@ from eureka.clients.channels import ChannelTls
 from eureka.engine.messages import AUDIO_FRONTEND, MODELS
 from eureka.runtime.settings import Settings
 from eureka.runtime.stack_plan import TRITON
-from eureka.runtime.stack_probe import channel_tls, is_serving
+from eureka.runtime.stack_probe import is_serving
 from eureka.runtime.stack_state import ComponentState, StackFolder, State
+from eureka.runtime.tls import own_servers_tls
 from eureka.runtime.triton import model_processes
 
 SUPERVISOR = "supervisor"
@@ -36,7 +37,7 @@ def stack_status(settings: Settings) -> StackStatus:
     state = StackFolder(settings.stack.folder).read()
     if state is None:
         return StackStatus(False, ())
-    components = asyncio.run(_asked(state.components, channel_tls(settings.tls)))
+    components = asyncio.run(_asked(state.components, own_servers_tls(settings.tls)))
     supervisor = ComponentState(
         SUPERVISOR, state.supervisor_pid, None, "ready" if state.is_ready else "starting"
     )
