@@ -55,11 +55,6 @@ class BoundCall:
         self.stage_seconds: dict[str, float] = {}
         """Seconds inside the decoder (wait, prefill), added up over all requests of the call."""
 
-    @property
-    def is_cancelled(self) -> bool:
-        """Whether the call has ended early."""
-        return self._is_cancelled
-
     def cancel(self) -> None:
         """End the call: whoever waits is woken, whoever asks next is refused. From any thread."""
         with self._lock:

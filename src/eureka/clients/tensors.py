@@ -64,11 +64,6 @@ def from_tensor(tensor: tensor_pb2.Tensor) -> NDArray[Any]:
     return _from_bfloat16(array) if name == "bfloat16" else array
 
 
-def dtype_name(array: NDArray[Any]) -> str:
-    """Element type as the wire names it."""
-    return array.dtype.name
-
-
 def _check_size(shape: tuple[int, ...], name: str, num_bytes: int) -> None:
     if len(shape) > MAX_DIMENSIONS:
         raise _invalid(f"{len(shape)} dimensions, at most {MAX_DIMENSIONS}")

@@ -84,11 +84,6 @@ class HealthMonitor:
             return False
         return monotonic() - self._answered < self._times.max_silence_seconds
 
-    @property
-    def answered_at(self) -> float | None:
-        """When the last answer came, on the monotonic clock; None before the first."""
-        return self._answered
-
     def record_answer(self) -> None:
         """A real answer came."""
         self._answered = monotonic()

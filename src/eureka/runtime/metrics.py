@@ -1,5 +1,7 @@
 """The metrics of a component, on a registry of its own, and the HTTP port that shows them.
 
+Those of the engine (slots, requests that wait) are at Triton's port, by `serving.triton_metrics`.
+
 Labels are few and bounded: component, method, code. Nothing here knows ids, tenants or words.
 """
 
@@ -44,8 +46,6 @@ class Metrics:
         self._audio = self._counter("audio_seconds", "Audio heard.")
         self._model_reloads = self._counter("model_reloads", "Models loaded again after they were gone.")
         self._running = self._gauge("requests_running", "Calls in progress.")
-        self._waiting = self._gauge("requests_waiting", "Requests that wait for a slot.")
-        self._slots = self._gauge("kv_slots_used", "Slots that running requests own.")
 
     @contextmanager
     def running(self) -> Iterator[None]:
@@ -78,11 +78,6 @@ class Metrics:
     def record_model_reload(self) -> None:
         """A model that was gone is back."""
         self._model_reloads.labels(self._component).inc()
-
-    def set_engine(self, *, num_waiting: int, num_slots_used: int) -> None:
-        """State of the engine, from its stats."""
-        self._waiting.labels(self._component).set(num_waiting)
-        self._slots.labels(self._component).set(num_slots_used)
 
     def _counter(self, noun: str, meaning: str, *labels: str) -> Counter:
         return Counter(f"eureka_{noun}_total", meaning, ("component", *labels), registry=self.registry)

@@ -20,8 +20,6 @@ NAMES = {
     "eureka_audio_seconds_total",
     "eureka_model_reloads_total",
     "eureka_requests_running",
-    "eureka_requests_waiting",
-    "eureka_kv_slots_used",
 }
 
 
@@ -42,11 +40,9 @@ def test_port_shows_what_was_recorded_and_closes() -> None:
     metrics = Metrics("decoder", CollectorRegistry())
     metrics.record_usage(prompt_tokens=3, generated_tokens=5, audio_seconds=1.5)
     metrics.record_output_tokens(4, 0.02)
-    metrics.set_engine(num_waiting=2, num_slots_used=1)
     server = serve_metrics(metrics.registry)
     text = _read(server.port)
     assert 'eureka_generated_tokens_total{component="decoder"} 5.0' in text
-    assert 'eureka_kv_slots_used{component="decoder"} 1.0' in text
     server.stop()
     with pytest.raises(OSError, match="refused"):
         _read(server.port)
