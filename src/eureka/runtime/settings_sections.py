@@ -91,9 +91,9 @@ class GatewaySettings(BaseModel):
     embedding_path: Literal["fused", "two_stage"] = Field("fused")
     """fused: the encoder service embeds in one call; two_stage: encoder, then adapter, pools apart."""
     max_concurrent: int = Field(256, ge=1)
-    """Calls at a time; the next one gets RESOURCE_EXHAUSTED."""
+    """Calls that run at a time; the next ones wait."""
     max_waiting: int = Field(256, ge=0)
-    """Calls that may wait for a stage; beyond them RESOURCE_EXHAUSTED at once."""
+    """Calls that may wait for that; beyond them RESOURCE_EXHAUSTED at once."""
     max_inline_bytes: int = Field(32 << 20, gt=0)
     """Bytes of audio inside a message (32 MiB); larger files go by Upload."""
     max_upload_bytes: int = Field(4 << 30, gt=0)
@@ -166,12 +166,10 @@ class DecoderSettings(StageSettings):
 
 
 class TritonSettings(BaseModel):
-    """The model server of one machine."""
+    """The model server of the local stack; it has no keys, and so listens on loopback only."""
 
     model_config = _FROZEN
 
-    host: Host = Field("127.0.0.1")
-    """Where it listens; it has no keys."""
     http_port: Port = Field(8_000)
     """HTTP port."""
     grpc_port: Port = Field(8_001)

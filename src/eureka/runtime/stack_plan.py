@@ -20,6 +20,9 @@ GATEWAY, TRITON, DECODER = "gateway", "triton", "decoder"
 
 STAGES = ("encoder", "adapter", DECODER)
 
+LOOPBACK = "127.0.0.1"
+"""Where Triton listens."""
+
 _FOLDERS_OF_CHECKOUT = ("services", "model_repo")
 
 
@@ -127,7 +130,7 @@ def plan_stack(settings: Settings, root: Path, num_decoders: int | None = None) 
     gateway_port = ports.exactly(gateway.host, gateway.port, "EUREKA_GATEWAY__PORT")
     triton = settings.triton
     http, grpc, metrics = (
-        ports.near(triton.host, port) for port in (triton.http_port, triton.grpc_port, triton.metrics_port)
+        ports.near(LOOPBACK, port) for port in (triton.http_port, triton.grpc_port, triton.metrics_port)
     )
     stages = _plan_stages(settings, ports, num_decoders or settings.stack.decoders)
     targets = {
@@ -135,10 +138,10 @@ def plan_stack(settings: Settings, root: Path, num_decoders: int | None = None) 
         "EUREKA_GATEWAY__METRICS_PORT": str(ports.near(gateway.host, gateway.metrics_port)),
         **_targets(stages),
     }
-    shared = {f"EUREKA_{stage.upper()}__TRITON_TARGET": _address(triton.host, grpc) for stage in STAGES}
+    shared = {f"EUREKA_{stage.upper()}__TRITON_TARGET": _address(LOOPBACK, grpc) for stage in STAGES}
     metrics_port = int(targets["EUREKA_GATEWAY__METRICS_PORT"])
     components = (
-        Component(TRITON, (), _address(triton.host, grpc), _address(triton.host, metrics)),
+        Component(TRITON, (), _address(LOOPBACK, grpc), _address(LOOPBACK, metrics)),
         *(_with(stage, shared) for stage in stages),
         Component(
             GATEWAY,
