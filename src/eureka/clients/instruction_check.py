@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from eureka.errors import InvalidInputError, PromptTooLongError
-from eureka.types import Instruction, ModelCard, Task, TextPart, Turn
-
-ROLES = ("system", "user", "assistant")
+from eureka.text.turns import check_turn
+from eureka.types import Instruction, ModelCard, Task, TextPart
 
 MAX_CHARACTERS_PER_TOKEN = 32
 """More text than the context times this cannot fit, and is refused before anything is spent on it."""
@@ -26,7 +25,7 @@ def check_against_card(card: ModelCard, instruction: Instruction) -> None:
     if not instruction.turns:
         raise InvalidInputError("a conversation needs at least one turn", reason="EMPTY_CONVERSATION")
     for turn in instruction.turns:
-        _check_turn(turn)
+        check_turn(turn)
     check_text_length(instruction, card.context_tokens)
 
 
@@ -55,14 +54,3 @@ def _check_language(card: ModelCard, language: str) -> None:
         f"language {language!r} is not one that this checkpoint names; known: {known or 'none'}",
         reason="UNSUPPORTED_LANGUAGE",
     )
-
-
-def _check_turn(turn: Turn) -> None:
-    if turn.role not in ROLES:
-        message = f"role {turn.role!r} is not one of {', '.join(ROLES)}"
-        raise InvalidInputError(message, reason="UNKNOWN_ROLE")
-    if not turn.parts:
-        raise InvalidInputError(f"a turn of role {turn.role!r} is empty", reason="EMPTY_TURN")
-    texts = [part.text for part in turn.parts if isinstance(part, TextPart)]
-    if turn.role == "user" and texts and not any(text.strip() for text in texts):
-        raise InvalidInputError("the question is empty", reason="EMPTY_QUESTION")

@@ -13,6 +13,7 @@ from eureka.text.detokenizer import IncrementalDetokenizer
 from eureka.text.phrases import answer_phrases, collapse_loop
 from eureka.text.prompts import Prompt, PromptBuilder
 from eureka.text.tokenizer import Tokenizer
+from eureka.text.turns import check_turn
 from eureka.types import (
     AudioPart,
     Ending,
@@ -21,10 +22,8 @@ from eureka.types import (
     Phrase,
     Task,
     TextDelta,
-    TextPart,
     TokenLogprob,
     TokenLogprobs,
-    Turn,
     Usage,
 )
 
@@ -122,7 +121,7 @@ def instruction_prompt(prompts: PromptBuilder, instruction: Instruction, num_row
     if instruction.task is Task.CLASSIFY:
         return prompts.classify(num_rows)
     for turn in instruction.turns:
-        _check_turn(turn)
+        check_turn(turn)
     counted = _num_audio_tokens(instruction)
     if counted != num_rows:
         raise InvalidInputError(
@@ -148,12 +147,3 @@ def label_ids(tokenizer: Tokenizer, label: str) -> tuple[int, ...]:
 def _num_audio_tokens(instruction: Instruction) -> int:
     parts = (part for turn in instruction.turns for part in turn.parts)
     return sum(part.num_audio_tokens for part in parts if isinstance(part, AudioPart))
-
-
-def _check_turn(turn: Turn) -> None:
-    """Refuse a turn without parts, and a caller's whose text is blank; audio alone may be a whole turn."""
-    if not turn.parts:
-        raise InvalidInputError(f"a turn of role {turn.role!r} is empty", reason="EMPTY_TURN")
-    texts = [part.text for part in turn.parts if isinstance(part, TextPart)]
-    if turn.role == "user" and texts and not any(text.strip() for text in texts):
-        raise InvalidInputError("the question is empty", reason="EMPTY_QUESTION")

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from eureka.errors import InvalidCheckpointError, InvalidInputError
 from eureka.text.tokenizer import END_OF_TURN, Tokenizer
+from eureka.text.turns import ROLES
 from eureka.types import AudioPart, TextPart, Turn
 
 TEXT_TYPE = 0
@@ -23,8 +24,6 @@ TEXT_TYPE = 0
 
 AUDIO_TYPE = 3
 """Token type of audio positions; embeddings are substituted by type, not by id."""
-
-ROLES = ("system", "user", "assistant")
 
 
 class PromptSettings(Protocol):
