@@ -58,6 +58,8 @@ class ToldEngine:
         if isinstance(self.end, StageUnavailableError):
             raise self.end
 
+    def end_calls(self, model: str) -> None: ...
+
     async def ready(self, model: str) -> bool:
         return True
 

@@ -69,6 +69,8 @@ class SmallTriton:
         if model in self.dead or model not in self.loaded:
             raise StageUnavailableError("stub process is not healthy", reason="MODEL_GONE")
 
+    def end_calls(self, model: str) -> None: ...
+
     async def ready(self, model: str) -> bool:
         return model in self.loaded
 

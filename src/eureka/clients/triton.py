@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from tritonclient.grpc import service_pb2, service_pb2_grpc
 
 from eureka.clients.channels import ChannelConfig, open_channel
+from eureka.clients.open_calls import OpenCalls
 from eureka.clients.shared_regions import RegionPool, SharedRegion, padded_bytes
 from eureka.clients.triton_wire import (
     Arrays,
@@ -93,6 +94,7 @@ class TritonClient:
         self._channel = open_channel(ChannelConfig(target, keepalive_seconds=_NO_KEEPALIVE_SECONDS))
         self._stub = service_pb2_grpc.GRPCInferenceServiceStub(self._channel)
         self._regions = RegionPool(self, self._options.num_regions)
+        self._open = OpenCalls()
         self._row_bytes: dict[str, int] = {}  # model -> bytes of an output row, learned from its first answer
 
     async def __aenter__(self) -> TritonClient:
@@ -142,7 +144,7 @@ class TritonClient:
 
         Raises:
             EurekaError: the request was not accepted; StageUnavailableError with MODEL_GONE when nothing came
-                for the idle timeout; CancelledError long past its deadline.
+                for the idle timeout, or `end_calls` said so; CancelledError long past its deadline.
         """
         async with aclosing(self._answers(DecoderCall(request))) as answers:
             async for answer in answers:
@@ -199,6 +201,10 @@ class TritonClient:
             return False
         return bool(answer.ready)
 
+    def end_calls(self, model: str) -> None:
+        """End the open calls to a model that is known to be gone, each with MODEL_GONE."""
+        self._open.end(model)
+
     async def probe(self, model: str) -> None:
         """A tiny real inference; raises as the model's own call."""
         message = probe_request(model)
@@ -207,7 +213,7 @@ class TritonClient:
                 async for _ in answers:
                     pass
         else:
-            await self._call(self._stub.ModelInfer, message, self._options.idle_timeout_seconds)
+            await self._ask(message, self._options.idle_timeout_seconds)
 
     # -- shared memory -----------------------------------------------------------------------------
 
@@ -234,7 +240,7 @@ class TritonClient:
             except TimeoutError as error:
                 raise CancelledError("the deadline passed", reason="DEADLINE_EXCEEDED") from error
         message = infer_request(spec, arrays)
-        response = await self._call(self._stub.ModelInfer, message, timeout)
+        response = await self._ask(message, timeout)
         array = read_outputs(spec, response)[output]
         self._row_bytes[spec.name] = array.itemsize * array.shape[-1]
         return array
@@ -253,7 +259,7 @@ class TritonClient:
         message = service_pb2.ModelInferRequest(model_name=spec.name)
         offset = share_tensors(message, spec, arrays, region)
         shared_output(message, output, region.name, offset, out_bytes)
-        response = await self._call(self._stub.ModelInfer, message, self._options.call_timeout_seconds)
+        response = await self._ask(message, self._options.call_timeout_seconds)
         shape = tuple(response.outputs[0].shape)[1:]
         return from_raw(region.read(offset, out_bytes), response.outputs[0].datatype, shape)
 
@@ -272,16 +278,17 @@ class TritonClient:
         """All answers to one request; the stream is cancelled if this is closed before the final."""
         timeout = None if deadline is None else self._timeout(deadline) + _DEADLINE_GRACE_SECONDS
         stream = self._stub.ModelStreamInfer(_only(message), timeout=timeout)
+        has_final = False
         try:
-            has_final = False
-            while not has_final:
-                reply = await self._next(stream)
-                has_final = is_final(reply)
-                if has_final:
-                    await self._end_of(stream)
-                answer = read_stream_response(reply)
-                if answer is not None:
-                    yield answer
+            with self._open.holding(message.model_name, stream):
+                while not has_final:
+                    reply = await self._next(stream)
+                    has_final = is_final(reply)
+                    if has_final:
+                        await self._end_of(stream)
+                    answer = read_stream_response(reply)
+                    if answer is not None:
+                        yield answer
         except grpc.RpcError as error:
             raise error_of_rpc(error) from error
         finally:
@@ -305,6 +312,15 @@ class TritonClient:
         """
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(stream.read(), self._options.idle_timeout_seconds)
+
+    async def _ask(self, message: service_pb2.ModelInferRequest, timeout: float) -> Any:
+        """A unary inference."""
+        call = self._stub.ModelInfer(message, timeout=timeout)
+        try:
+            with self._open.holding(message.model_name, call):
+                return await call
+        except grpc.RpcError as error:
+            raise error_of_rpc(error) from error
 
     async def _call(self, method: Any, message: Any, timeout: float) -> Any:
         try:

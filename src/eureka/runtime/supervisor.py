@@ -4,6 +4,7 @@ Triton neither restarts a killed model process nor says that it is gone: live, r
 true. So a tiny inference asks while there is no traffic, and at once when traffic met MODEL_GONE. A busy
 model is not a dead one: a probe that takes too long, or finds the queue full, counts only when traffic had
 no answer meanwhile, and while calls run only after a longer time.
+Calls that wait for a model which is gone are ended at once, those to the ensembles over it too.
 An ensemble over the model may go with it; it is loaded again and asked as well.
 """
 
@@ -25,7 +26,7 @@ logger = logging.getLogger(__name__)
 
 
 class ModelRepository(Protocol):
-    """What the supervisor asks of Triton."""
+    """What the supervisor asks of Triton and its client."""
 
     async def load(self, model: str) -> None:
         """Load a model, or load it again."""
@@ -35,6 +36,9 @@ class ModelRepository(Protocol):
 
     async def ready(self, model: str) -> bool:
         """Whether Triton calls the model ready, which says little."""
+
+    def end_calls(self, model: str) -> None:
+        """End the calls that wait for a model which is gone: Triton never would."""
 
 
 class Readiness(Protocol):
@@ -170,6 +174,9 @@ class ModelSupervisor:
             event = "model_gone" if verdict is _Verdict.GONE else "triton_away"
             logger.warning(event, extra={"model": self._model.name, "reason": self._reason})
         self._readiness.record_gone()
+        if verdict is _Verdict.GONE:
+            for model in (self._model, *self._dependents):
+                self._repository.end_calls(model.name)
 
     async def _back_off(self) -> None:
         extra = {"model": self._model.name, "pause_seconds": self._backoff_seconds, "reason": self._reason}

@@ -31,6 +31,7 @@ class SmallTriton:
         self.is_away = False
         self.failing_loads = 0
         self.calls: list[str] = []
+        self.ended: list[str] = []
 
     async def load(self, model: str) -> None:
         self.calls.append(f"load {model}")
@@ -44,6 +45,9 @@ class SmallTriton:
     async def unload(self, model: str) -> None:
         self.calls.append(f"unload {model}")
         self.loaded.clear()  # the ensemble goes with it
+
+    def end_calls(self, model: str) -> None:
+        self.ended.append(model)
 
     async def ready(self, model: str) -> bool:
         if self.is_away:
@@ -95,6 +99,7 @@ async def test_dead_model_is_reloaded_with_the_ensemble_over_it() -> None:
         await _until(lambda: monitor.is_ready)
         assert triton.calls == ["unload encoder", "load encoder", "load frontend"]
         assert triton.loaded == {"encoder", "frontend"}
+        assert triton.ended == ["encoder", "frontend"]
 
 
 async def test_ensemble_that_was_never_there_is_left_alone() -> None:
@@ -185,7 +190,7 @@ async def test_triton_that_is_away_is_waited_for_without_loading() -> None:
         await asyncio.sleep(0.2)
         triton.is_away = False
         await _until(lambda: monitor.is_ready)
-        assert triton.calls == []
+        assert triton.calls == triton.ended == []
         assert supervisor.num_reloads == 0
 
 
