@@ -181,9 +181,11 @@ def limits_message(settings: Settings) -> model_service_pb2.Limits:
 async def probe(stages: StageClients, served: ServedModel) -> None:
     """One audio token of silence through all stages, and one token about it."""
     await served.wait()
-    context = CallContext(new_request_id(), deadline=time.monotonic() + _PROBE_SECONDS)
+    deadline = time.monotonic() + _PROBE_SECONDS
+    context = CallContext(new_request_id(), deadline=deadline, priority=Priority.PROBE)
     rows = await stages.embed([np.zeros(SAMPLES_PER_AUDIO_TOKEN, dtype=np.float32)], context)
-    request = TextRequest(Instruction(Task.CAPTION), rows, SamplingParams(max_new_tokens=1))
+    sampling = SamplingParams(max_new_tokens=1)
+    request = TextRequest(Instruction(Task.CAPTION), rows, sampling, deadline, Priority.PROBE)
     async with aclosing(stages.generate(request, context)) as deltas:
         async for _ in deltas:
             pass

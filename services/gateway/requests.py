@@ -177,12 +177,10 @@ def priority_of(number: int) -> Priority:
     """
     if number == content_pb2.PRIORITY_UNSPECIFIED:
         return Priority.INTERACTIVE
-    try:
-        return Priority(number)
-    except ValueError:
-        known = ", ".join(priority.name.lower() for priority in Priority)
-        message = f"priority {number} is none of {known}"
-        raise InvalidInputError(message, reason="UNKNOWN_PRIORITY") from None
+    if number not in content_pb2.Priority.values():  # the engine knows one more, for probes
+        known = ", ".join(name.removeprefix("PRIORITY_").lower() for name in content_pb2.Priority.keys()[1:])
+        raise InvalidInputError(f"priority {number} is none of {known}", reason="UNKNOWN_PRIORITY")
+    return Priority(number)
 
 
 def window_seconds_of(duration: Duration) -> float | None:

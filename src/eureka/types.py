@@ -144,6 +144,8 @@ class Priority(IntEnum):
     BULK = 1
     DEFAULT = 2
     INTERACTIVE = 3
+    PROBE = 4
+    """A health probe, which has a slot of its own; the gateway lets no caller ask for it."""
 
 
 @dataclass(frozen=True, slots=True)

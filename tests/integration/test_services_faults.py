@@ -1,4 +1,4 @@
-"""The gateway when things are wrong: bad input, full queues, callers that leave, deadlines, garbage."""
+"""The gateway when things are wrong: bad input, uploads, callers that leave, deadlines."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import asyncio
 import os
 import time
 from collections.abc import AsyncIterator, Callable
-from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -20,8 +19,8 @@ from google.protobuf.message import Message
 from eureka.api.v1 import audio_service_pb2 as api
 from eureka.api.v1 import content_pb2 as content
 from eureka.clients.metadata import metadata_of
-from eureka.clients.status import error_of, retry_delay_of
-from eureka.errors import CancelledError, EurekaError, InvalidInputError, NotFoundError, QueueFullError
+from eureka.clients.status import error_of
+from eureka.errors import CancelledError, EurekaError, InvalidInputError, NotFoundError
 from eureka.pipeline.conversation import SpokenTurn
 from eureka.pipeline.options import ListenOptions
 from eureka.runtime.keys import Scope, new_key
@@ -41,7 +40,6 @@ from tests.helpers.gateway_stack import (
     user,
     wav,
 )
-from tests.integration.conftest import MAX_WAITING, NUM_SLOTS
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -62,8 +60,6 @@ async def stack(triton: TritonLauncher, tiny_checkpoint: Path, folder: Path) -> 
         "max_upload_bytes": MAX_UPLOAD_BYTES,
         "max_inline_bytes": 1 << 20,
         "upload_ttl_seconds": TTL_SECONDS,
-        "max_concurrent": MAX_WAITING,  # so that calls wait in the gateway before the engine's queue is full
-        "max_waiting": 1,
     }
     async with running_stack(triton.config.grpc_address, tiny_checkpoint, folder, **gateway) as stack:
         yield stack
@@ -134,6 +130,7 @@ BAD_INPUT: dict[str, tuple[Callable[[], Message], str]] = {
     ),
     "unknown channel mode": (lambda: transcribe(audio=inline(CLIP, mode=9)), "CHANNEL_MODE_NOT_SERVED"),
     "unknown priority": (lambda: transcribe(priority=9), "UNKNOWN_PRIORITY"),
+    "priority of probes": (lambda: transcribe(priority=4), "UNKNOWN_PRIORITY"),
     "window too short": (lambda: transcribe(max_window_duration={"nanos": 5}), "WINDOW_OUT_OF_RANGE"),
     "window too long": (lambda: transcribe(max_window_duration={"seconds": 31}), "WINDOW_OUT_OF_RANGE"),
     "each of a question": (lambda: ask(user(inline(CLIP, **EACH), "what?")), "CHANNEL_MODE_NOT_SERVED"),
@@ -274,7 +271,7 @@ async def test_upload_that_its_caller_leaves_is_removed(stack: Stack, folder: Pa
     await until(lambda: not list(folder.rglob("*.part")))
 
 
-# -- callers that leave, deadlines, full queues ----------------------------------------------------
+# -- callers that leave, deadlines -----------------------------------------------------------------
 
 
 async def test_cancelled_generate_frees_its_slot(
@@ -291,7 +288,7 @@ async def test_cancelled_generate_frees_its_slot(
 
     before = metrics_at(address)["eureka_generated_tokens_total"]
     await asyncio.sleep(0.5)
-    assert metrics_at(address)["eureka_generated_tokens_total"] == before
+    assert metrics_at(address)["eureka_generated_tokens_total"] <= before + 2  # a probe has one token
 
 
 async def test_cancelled_ask_frees_slot_and_thread(
@@ -329,70 +326,7 @@ async def test_deadline_reaches_the_engine(stack: Stack) -> None:
     assert caught.value.reason == "DEADLINE_EXCEEDED"
 
 
-async def test_full_engine_queue_is_told_at_once(stack: Stack, triton: TritonLauncher) -> None:
-    async with _occupied(stack, triton, NUM_SLOTS + MAX_WAITING):
-        error, seconds = await _refused(stack)
-
-    assert isinstance(error_of(error), QueueFullError)
-    assert retry_delay_of(error) == 1.0
-    assert seconds < 0.05, f"{seconds:.3f} s"
-
-
-async def test_full_gateway_is_told_at_once(stack: Stack, triton: TritonLauncher) -> None:
-    async with _occupied(stack, triton, NUM_SLOTS):
-        calls = [asyncio.ensure_future(stack.fused.audio.Ask(ask())) for _ in range(MAX_WAITING + 1)]
-        await until(lambda: _load(triton) == NUM_SLOTS + MAX_WAITING)
-        error, seconds = await _refused(stack)
-
-    assert "calls are running" in error_of(error).message
-    assert seconds < 0.05, f"{seconds:.3f} s"
-    assert len(await asyncio.gather(*calls)) == MAX_WAITING + 1
-
-
-async def _refused(stack: Stack) -> tuple[grpc.aio.AioRpcError, float]:
-    """The error of a refused call, and its seconds: the least of some, as the machine has more to do."""
-    seconds = []
-    for _ in range(7):
-        started = time.monotonic()
-        with pytest.raises(grpc.aio.AioRpcError) as caught:
-            await stack.fused.audio.Ask(ask())
-        seconds.append(time.monotonic() - started)
-    print("refused after", *(f"{each * 1e3:.1f} ms" for each in sorted(seconds)))
-    return caught.value, min(seconds)
-
-
 async def test_request_id_comes_back(stack: Stack) -> None:
     call = stack.fused.audio.Ask(ask(), metadata=metadata_of(CallContext("my-request")))
     await call
     assert dict(await call.trailing_metadata())["x-request-id"] == "my-request"
-
-
-# -- means -----------------------------------------------------------------------------------------
-
-
-@asynccontextmanager
-async def _occupied(stack: Stack, triton: TritonLauncher, num_requests: int) -> AsyncIterator[None]:
-    """So many requests in the engine that do not end by themselves; at the end it is empty again."""
-    async with AsyncExitStack() as streams:
-        for seed in range(num_requests):
-            request, context = stack.long_request(seed), CallContext(f"occupies-{seed}")
-            deltas = await streams.enter_async_context(aclosing(stack.stages.generate(request, context)))
-            if seed < NUM_SLOTS:
-                await anext(deltas)
-            else:
-                waiting = asyncio.ensure_future(anext(deltas))
-                streams.push_async_callback(_cancelled, waiting)
-        await until(lambda: _load(triton) == num_requests)
-        yield
-    await until(lambda: _load(triton) == 0)
-
-
-def _load(triton: TritonLauncher) -> float:
-    """Requests in the engine."""
-    metrics = metrics_at(triton.config.metrics_address)
-    return metrics["eureka_kv_slots_used"] + metrics["eureka_requests_waiting"]
-
-
-async def _cancelled(task: asyncio.Future[Any]) -> None:
-    task.cancel()
-    await asyncio.gather(task, return_exceptions=True)

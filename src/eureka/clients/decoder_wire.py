@@ -45,6 +45,7 @@ _PRIORITIES = {
     Priority.BULK: call_pb2.PRIORITY_BULK,
     Priority.DEFAULT: call_pb2.PRIORITY_DEFAULT,
     Priority.INTERACTIVE: call_pb2.PRIORITY_INTERACTIVE,
+    Priority.PROBE: call_pb2.PRIORITY_PROBE,
 }
 
 _ENDINGS: dict[Ending, wire.Ending] = {

@@ -207,7 +207,7 @@ def _split_bytes(raw: bytes) -> Iterator[bytes]:
 def _probe() -> Request:
     ids = np.zeros(2, dtype=np.int64)
     one = SamplingParams(max_new_tokens=1)
-    return Request(f"probe-{uuid4().hex}", ids, ids, sampling=one, priority=Priority.INTERACTIVE)
+    return Request(f"probe-{uuid4().hex}", ids, ids, sampling=one, priority=Priority.PROBE)
 
 
 def share_tensors(

@@ -49,12 +49,15 @@ class EngineLimits:
 
     Attributes:
         max_waiting: requests that may wait for a slot; more are refused with QueueFullError.
+        probe_slots: slots that only requests of Priority.PROBE may take, so that health probes are answered
+            however long the others run.
         max_prefill_tokens: prompt tokens, padding counted, prefilled in one forward pass; a longer prompt
             goes alone.
         repetition: what counts as a loop.
     """
 
     max_waiting: int = 1024
+    probe_slots: int = 0
     max_prefill_tokens: int = 8192
     repetition: RepetitionRule = field(default_factory=RepetitionRule)
 
@@ -193,8 +196,7 @@ class Engine:
     def _admit(self) -> list[Running]:
         admitted = []
         with self._changed:
-            while self._slots.num_free and len(self._waiting):
-                entry = self._waiting.pop()
+            while entry := self._waiting.pop(self._slots.num_free, self.limits.probe_slots):
                 running = Running(
                     slot=self._slots.take(),
                     request=entry.request,

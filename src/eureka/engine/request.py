@@ -78,6 +78,11 @@ class Request:
         """Indices (A,) of the prompt positions that hold audio."""
         return np.flatnonzero(self.token_type_ids == AUDIO_TOKEN_TYPE)
 
+    @property
+    def is_probe(self) -> bool:
+        """Whether it may take the slots that are kept for health probes."""
+        return self.priority >= Priority.PROBE
+
 
 @dataclass(frozen=True, slots=True)
 class Label:

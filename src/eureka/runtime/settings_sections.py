@@ -177,7 +177,7 @@ class TritonSettings(BaseModel):
     metrics_port: Port = Field(8_002)
     """HTTP port of its metrics."""
     num_slots: int = Field(4, ge=1, le=1_024)
-    """Requests that the decoder runs at a time."""
+    """Requests that the decoder runs at a time; health probes have a slot more."""
     max_waiting: int = Field(64, ge=1)
     """Requests that wait for a slot; beyond them RESOURCE_EXHAUSTED."""
     start_timeout_seconds: float = Field(120.0, gt=0)

@@ -40,6 +40,9 @@ _REPORT_SECONDS = 0.25
 _IDLE_WAIT_SECONDS = 0.25
 """How long the emitter sleeps at most while no answer is open."""
 
+_PROBE_SLOTS = 1
+"""Slots that health probes have for themselves; each is one step long."""
+
 _POLLS_A_PASS = 8
 """Callers asked in one pass whether they want more. Each question is a way to the server and back, 0.3 ms
 on a busy machine: with all of 64 open answers asked at once, new tokens would wait for them."""
@@ -50,7 +53,7 @@ class DecoderOptions:
     """How an `LlmDecoder` serves.
 
     Attributes:
-        num_slots: requests decoded at once.
+        num_slots: requests decoded at once; health probes have a slot more.
         max_waiting: requests that may wait for a slot; more are refused with QueueFullError.
         context_tokens: longest prompt and answer together, at most the checkpoint's own.
         flush_seconds: tokens of an answer are gathered for at least so long, but for its first and its end.
@@ -137,9 +140,9 @@ class LlmDecoder:
         weights, plan = load_decoder(folder, dtype, device)
         tokenizer = Tokenizer.from_folder(folder)
         engine = AnnouncingEngine(
-            ReferenceBackend(weights, options.num_slots, options.context_tokens),
+            ReferenceBackend(weights, options.num_slots + _PROBE_SLOTS, options.context_tokens),
             tokenizer.end_id,
-            EngineLimits(max_waiting=options.max_waiting),
+            EngineLimits(max_waiting=options.max_waiting, probe_slots=_PROBE_SLOTS),
             plan.config.repetition_penalty,
         )
         return cls(engine, tokenizer, options, on_stats)

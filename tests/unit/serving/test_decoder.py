@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
 
 import pytest
 
 from eureka.engine.engine import EngineLimits
 from eureka.engine.messages import DecoderCall
 from eureka.engine.reference import ReferenceBackend
-from eureka.engine.request import Delta, Label, LabelScores
+from eureka.engine.request import Delta, Floats, Label, LabelScores
 from eureka.engine.stats import EngineStats
 from eureka.errors import (
     AlreadyExistsError,
@@ -22,7 +24,7 @@ from eureka.errors import (
 )
 from eureka.model.eureka_audio import EurekaAudio
 from eureka.serving.decoder import AnnouncingEngine, DecoderOptions, LlmDecoder
-from eureka.types import Ending
+from eureka.types import Ending, Priority
 from tests.helpers.requests import END_TOKEN, make_request
 from tests.helpers.tiny_model import tiny_model
 from tests.helpers.tokenizers import small_nano_tokenizer
@@ -202,3 +204,77 @@ def test_stats_are_reported_before_the_ending_is_sent(
     assert sender.is_done.wait(20)
     assert reported[-1] == decoder.stats()
     assert reported[-1].num_running == 0
+
+
+class CountingBackend(ReferenceBackend):
+    """Remembers which slots each decoding pass used."""
+
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*arguments)
+        self.passes: list[tuple[int, ...]] = []
+
+    def decode(self, slots: Sequence[int], last_tokens: Sequence[int]) -> Floats:
+        self.passes.append(tuple(slots))
+        return super().decode(slots, last_tokens)
+
+
+class CancelNotingEngine(AnnouncingEngine):
+    """Remembers how many passes had begun when a cancellation was in."""
+
+    num_passes_at_cancel: int | None = None
+
+    def cancel(self, request_id: str) -> bool:
+        found = super().cancel(request_id)
+        if self.num_passes_at_cancel is None:
+            assert isinstance(self.backend, CountingBackend)
+            self.num_passes_at_cancel = len(self.backend.passes)
+        return found
+
+
+def test_cancelled_call_uses_its_slot_for_at_most_one_more_step(model: EurekaAudio, tmp_path: Path) -> None:
+    backend = CountingBackend(model.backbone, 2, 1024)
+    engine = CancelNotingEngine(backend, END_TOKEN)
+    decoder = LlmDecoder(engine, small_nano_tokenizer(tmp_path))
+    decoder.open()
+    leaving, staying = start(decoder, 1, **LONG), start(decoder, 2, **LONG)
+    assert leaving.has_begun.wait(20) and staying.has_begun.wait(20)
+
+    leaving.wants_no_more = True
+    assert leaving.is_done.wait(5)
+    num_sent = len(staying.token_ids)
+    while len(staying.token_ids) < num_sent + 20:
+        assert not staying.is_done.wait(0.01)
+    staying.wants_no_more = True
+    decoder.close()
+
+    assert engine.num_passes_at_cancel is not None
+    after = backend.passes[engine.num_passes_at_cancel :]
+    assert sum(len(slots) == 2 for slots in after) <= 1
+    assert sum(len(slots) == 1 for slots in after) >= 20, "the other one went on"
+
+
+def test_probe_is_answered_while_all_slots_are_held_and_the_queue_is_full(
+    model: EurekaAudio, tmp_path: Path
+) -> None:
+    limits = EngineLimits(max_waiting=2, probe_slots=1)
+    engine = AnnouncingEngine(ReferenceBackend(model.backbone, 3, 1024), END_TOKEN, limits)
+    decoder = LlmDecoder(engine, small_nano_tokenizer(tmp_path))
+    decoder.open()
+    running = [start(decoder, number, **LONG) for number in range(2)]
+    for sender in running:
+        assert sender.has_begun.wait(20)
+    waiting = [start(decoder, number, **LONG) for number in (2, 3)]
+    assert isinstance(start(decoder, 4).error, QueueFullError)
+
+    for number in range(5, 8):
+        probe = RecordingSender()
+        request = replace(make_request(number, max_new_tokens=1), priority=Priority.PROBE)
+        decoder.start(DecoderCall(request), probe)
+        assert probe.is_done.wait(5)
+        assert probe.error is None and probe.deltas[-1].ending is not None
+    assert not any(sender.is_done.is_set() for sender in running)
+    assert not any(sender.has_begun.is_set() for sender in waiting)
+
+    for sender in (*running, *waiting):
+        sender.wants_no_more = True
+    decoder.close()

@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1a\x65ureka/stage/v1/call.proto\x12\x0f\x65ureka.stage.v1\x1a\x1egoogle/protobuf/duration.proto\"K\n\rStageDuration\x12\r\n\x05stage\x18\x01 \x01(\t\x12+\n\x08\x64uration\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration*g\n\x08Priority\x12\x18\n\x14PRIORITY_UNSPECIFIED\x10\x00\x12\x11\n\rPRIORITY_BULK\x10\x01\x12\x14\n\x10PRIORITY_DEFAULT\x10\x02\x12\x18\n\x14PRIORITY_INTERACTIVE\x10\x03\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1a\x65ureka/stage/v1/call.proto\x12\x0f\x65ureka.stage.v1\x1a\x1egoogle/protobuf/duration.proto\"K\n\rStageDuration\x12\r\n\x05stage\x18\x01 \x01(\t\x12+\n\x08\x64uration\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration*{\n\x08Priority\x12\x18\n\x14PRIORITY_UNSPECIFIED\x10\x00\x12\x11\n\rPRIORITY_BULK\x10\x01\x12\x14\n\x10PRIORITY_DEFAULT\x10\x02\x12\x18\n\x14PRIORITY_INTERACTIVE\x10\x03\x12\x12\n\x0ePRIORITY_PROBE\x10\x04\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -33,7 +33,7 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'eureka.stage.v1.call_pb2', 
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_PRIORITY']._serialized_start=156
-  _globals['_PRIORITY']._serialized_end=259
+  _globals['_PRIORITY']._serialized_end=279
   _globals['_STAGEDURATION']._serialized_start=79
   _globals['_STAGEDURATION']._serialized_end=154
 # @@protoc_insertion_point(module_scope)

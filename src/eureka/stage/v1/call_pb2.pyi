@@ -15,10 +15,12 @@ class Priority(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     PRIORITY_BULK: _ClassVar[Priority]
     PRIORITY_DEFAULT: _ClassVar[Priority]
     PRIORITY_INTERACTIVE: _ClassVar[Priority]
+    PRIORITY_PROBE: _ClassVar[Priority]
 PRIORITY_UNSPECIFIED: Priority
 PRIORITY_BULK: Priority
 PRIORITY_DEFAULT: Priority
 PRIORITY_INTERACTIVE: Priority
+PRIORITY_PROBE: Priority
 
 class StageDuration(_message.Message):
     __slots__ = ("stage", "duration")
