@@ -37,8 +37,8 @@ def triton(
         metrics_port=metrics,
         environment={
             "EUREKA_CHECKPOINT": str(tiny_checkpoint),
-            "EUREKA_NUM_SLOTS": str(NUM_SLOTS),
-            "EUREKA_MAX_WAITING": str(MAX_WAITING),
+            "EUREKA_TRITON__NUM_SLOTS": str(NUM_SLOTS),
+            "EUREKA_TRITON__MAX_WAITING": str(MAX_WAITING),
         },
         stop_timeout_seconds=3.0,  # a stream of a killed model never ends: Triton waits for it to the last
     )

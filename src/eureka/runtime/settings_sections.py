@@ -176,7 +176,9 @@ class TritonSettings(BaseModel):
     """gRPC port."""
     metrics_port: Port = Field(8_002)
     """HTTP port of its metrics."""
-    num_slots: int = Field(4, ge=1, le=1_024)
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    """Where models compute; auto takes a GPU that Triton has."""
+    num_slots: int = Field(8, ge=1, le=1_024)
     """Requests that the decoder runs at a time; health probes have a slot more."""
     max_waiting: int = Field(64, ge=1)
     """Requests that wait for a slot; beyond them RESOURCE_EXHAUSTED."""

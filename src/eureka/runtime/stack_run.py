@@ -141,8 +141,9 @@ def _triton_part(
         environment={
             "EUREKA_CHECKPOINT": str(settings.checkpoint),
             "EUREKA_DTYPE": settings.dtype,
-            "EUREKA_NUM_SLOTS": str(settings.triton.num_slots),
-            "EUREKA_MAX_WAITING": str(settings.triton.max_waiting),
+            "EUREKA_TRITON__DEVICE": settings.triton.device,
+            "EUREKA_TRITON__NUM_SLOTS": str(settings.triton.num_slots),
+            "EUREKA_TRITON__MAX_WAITING": str(settings.triton.max_waiting),
         },
         start_timeout_seconds=settings.triton.start_timeout_seconds,
         stop_timeout_seconds=min(settings.stack.grace_seconds, _TRITON_GRACE_SECONDS),

@@ -24,6 +24,15 @@ from eureka.errors import EurekaError, InvalidInputError, WrongStateError
 
 _log = logging.getLogger(__name__)
 
+_VARIABLES = {
+    "checkpoint": "EUREKA_CHECKPOINT",
+    "dtype": "EUREKA_DTYPE",
+    "device": "EUREKA_TRITON__DEVICE",
+    "num_slots": "EUREKA_TRITON__NUM_SLOTS",
+    "max_waiting": "EUREKA_TRITON__MAX_WAITING",
+}
+"""Parameter -> environment variable: names that `Settings` knows, so that all components may share them."""
+
 Arrays = Mapping[str, NDArray[Any]]
 
 
@@ -34,9 +43,9 @@ class ModelParameters:
     Attributes:
         checkpoint: folder; EUREKA_CHECKPOINT.
         dtype: float32, bfloat16 or float16; EUREKA_DTYPE.
-        device: cpu, cuda, or auto; EUREKA_DEVICE.
-        num_slots: requests decoded at once; EUREKA_NUM_SLOTS.
-        max_waiting: requests that may wait for a slot; EUREKA_MAX_WAITING.
+        device: cpu, cuda, or auto; EUREKA_TRITON__DEVICE.
+        num_slots: requests decoded at once; EUREKA_TRITON__NUM_SLOTS.
+        max_waiting: requests that may wait for a slot; EUREKA_TRITON__MAX_WAITING.
     """
 
     checkpoint: Path
@@ -56,7 +65,7 @@ class ModelParameters:
         given = {name: value["string_value"] for name, value in config.get("parameters", {}).items()}
 
         def find(name: str, default: str) -> str:
-            return given.get(name) or environ.get(f"EUREKA_{name.upper()}") or default
+            return given.get(name) or environ.get(_VARIABLES[name]) or default
 
         checkpoint = find("checkpoint", "")
         if not checkpoint:

@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from eureka.errors import WrongStateError
+from eureka.runtime.settings_sections import TritonSettings
 from eureka.serving.triton_model import ModelParameters
 
 
@@ -20,7 +21,7 @@ def args(kind: str = "CPU", **parameters: str) -> dict[str, Any]:
 
 
 def test_parameters_left_empty_come_from_the_environment_then_the_default() -> None:
-    environ = {"EUREKA_CHECKPOINT": "folder", "EUREKA_NUM_SLOTS": "3"}
+    environ = {"EUREKA_CHECKPOINT": "folder", "EUREKA_TRITON__NUM_SLOTS": "3"}
     found = ModelParameters.read(args(checkpoint="", num_slots="", dtype=""), environ)
     assert found == ModelParameters(Path("folder"), torch.float32, "cpu", 3, 64)
 
@@ -48,3 +49,14 @@ def test_instance_on_a_gpu_computes_there() -> None:
 def test_parameters_that_cannot_be_used_stop_the_start(parameters: dict[str, str], message: str) -> None:
     with pytest.raises(WrongStateError, match=message):
         ModelParameters.read(args(**parameters), {})
+
+
+def test_defaults_are_those_of_the_settings() -> None:
+    found, settings = ModelParameters.read(args(checkpoint="a"), {}), TritonSettings()
+    assert (found.num_slots, found.max_waiting) == (settings.num_slots, settings.max_waiting)
+
+
+def test_environment_names_are_known_to_the_settings() -> None:
+    environ = {"EUREKA_TRITON__DEVICE": "cpu", "EUREKA_TRITON__NUM_SLOTS": "2"}
+    assert ModelParameters.read(args("GPU", checkpoint="a"), environ).device == "cpu"
+    assert set(environ) <= {f"EUREKA_TRITON__{name.upper()}" for name in TritonSettings.model_fields}
