@@ -122,7 +122,12 @@ def build_gateway(
 ) -> Gateway:
     """What calls are served with."""
     section = settings.gateway
-    uploads = UploadStore(section.upload_folder, section.max_upload_bytes, section.upload_ttl_seconds)
+    uploads = UploadStore(
+        section.upload_folder,
+        section.max_upload_bytes,
+        section.upload_ttl_seconds,
+        section.max_tenant_upload_bytes,
+    )
     return Gateway(
         stages=stages,
         served=served,

@@ -23,6 +23,7 @@ from eureka.errors import (
     InvalidAudioError,
     InvalidInputError,
     NotFoundError,
+    QueueFullError,
     StageUnavailableError,
 )
 
@@ -30,6 +31,9 @@ logger = logging.getLogger(f"eureka.{__name__}")
 
 MAX_CHUNK_BYTES = 1 << 20
 """Data in one message."""
+
+QUOTA_STEP_BYTES = 16 << 20
+"""A tenant's files are counted again after so many bytes: uploads side by side pass the quota by no more."""
 
 MAX_DISPLAY_NAME = 255
 """Characters."""
@@ -65,14 +69,21 @@ class UploadStore:
         folder: made where it is missing, for its owner only.
         max_bytes: of one upload.
         ttl_seconds: how long an upload is kept.
+        max_tenant_bytes: of all uploads of one tenant, parts counted.
         clock: seconds since the epoch.
     """
 
     def __init__(
-        self, folder: Path, max_bytes: int, ttl_seconds: float, clock: Callable[[], float] = time.time
+        self,
+        folder: Path,
+        max_bytes: int,
+        ttl_seconds: float,
+        max_tenant_bytes: int,
+        clock: Callable[[], float] = time.time,
     ) -> None:
         self._folder = folder
         self._max_bytes = max_bytes
+        self._max_tenant_bytes = max_tenant_bytes
         self._ttl_seconds = ttl_seconds
         self._clock = clock
 
@@ -82,7 +93,7 @@ class UploadStore:
         Raises:
             StageUnavailableError: reason UPLOAD_NOT_STORED.
         """
-        return UploadWriter(self._folder / tenant, self._max_bytes, self._ttl_seconds)
+        return UploadWriter(self._folder / tenant, self._max_bytes, self._ttl_seconds, self._max_tenant_bytes)
 
     def find(self, tenant: str, name: str) -> Path:
         """File of an upload.
@@ -128,9 +139,13 @@ class UploadWriter:
         folder: of the tenant.
         max_bytes: of the file.
         ttl_seconds: how long it is kept.
+        max_tenant_bytes: of all files of the folder.
     """
 
-    def __init__(self, folder: Path, max_bytes: int, ttl_seconds: float) -> None:
+    def __init__(self, folder: Path, max_bytes: int, ttl_seconds: float, max_tenant_bytes: int) -> None:
+        self._folder = folder
+        self._max_tenant_bytes = max_tenant_bytes
+        self._next_count = 0
         self._id = secrets.token_hex(16)
         self._part = folder / f"{self._id}{_PART}"
         self._max_bytes = max_bytes
@@ -148,6 +163,7 @@ class UploadWriter:
         Raises:
             InvalidInputError: reason CHUNK_TOO_LARGE.
             AudioTooLongError: reason UPLOAD_TOO_LARGE.
+            QueueFullError: reason UPLOAD_QUOTA; the tenant's uploads are too large together.
             StageUnavailableError: reason UPLOAD_NOT_STORED.
         """
         if len(data) > MAX_CHUNK_BYTES:
@@ -157,10 +173,23 @@ class UploadWriter:
         if self._num_bytes > self._max_bytes:
             message = f"the upload has more than {self._max_bytes:,} bytes, the limit: cut the file"
             raise AudioTooLongError(message, reason="UPLOAD_TOO_LARGE")
+        if self._num_bytes > self._next_count:
+            self._next_count = self._num_bytes + QUOTA_STEP_BYTES
+            self._check_quota(len(data))
         try:
             self._file.write(data)
+            self._file.flush()  # for the quota: other uploads of the tenant see it on the disk only
         except OSError as error:
             raise _not_stored(error) from error
+
+    def _check_quota(self, num_bytes: int) -> None:
+        kept = sum(_size_of(path) for path in self._folder.iterdir())
+        if kept + num_bytes > self._max_tenant_bytes:
+            raise QueueFullError(
+                f"all uploads of the tenant hold {kept:,} bytes, at most {self._max_tenant_bytes:,}; "
+                "try again when some have expired",
+                reason="UPLOAD_QUOTA",
+            )
 
     def finish(self) -> Upload:
         """The whole file has come; from now on it can be found.
@@ -206,6 +235,14 @@ async def receive(store: UploadStore, tenant: str, requests: AsyncIterator[api.U
         if writer is None:
             raise _no_config()
         return await asyncio.to_thread(writer.finish)
+
+
+def _size_of(path: Path) -> int:
+    """Bytes of a file; none of one that has just gone."""
+    try:
+        return path.stat().st_size
+    except OSError:
+        return 0
 
 
 def _is_deleted(path: Path) -> bool:

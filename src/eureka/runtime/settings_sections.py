@@ -96,6 +96,8 @@ class GatewaySettings(BaseModel):
     """Calls that may wait for that; beyond them RESOURCE_EXHAUSTED at once."""
     max_inline_bytes: int = Field(32 << 20, gt=0)
     """Bytes of audio inside a message (32 MiB); larger files go by Upload."""
+    max_tenant_upload_bytes: int = Field(16 << 30, gt=0)
+    """Bytes of all uploads that one tenant has at a time (16 GiB)."""
     max_upload_bytes: int = Field(4 << 30, gt=0)
     """Bytes of one upload (4 GiB)."""
     upload_folder: FolderPath = Field(Path(".eureka/uploads"), validate_default=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import time
@@ -11,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from eureka.api.v1 import audio_service_pb2 as api
-from eureka.errors import EurekaError, NotFoundError, StageUnavailableError
+from eureka.errors import EurekaError, NotFoundError, QueueFullError, StageUnavailableError
 from services.gateway.uploads import UploadStore, receive
 
 
@@ -32,7 +33,7 @@ def clock() -> Clock:
 
 @pytest.fixture
 def store(tmp_path: Path, clock: Clock) -> UploadStore:
-    return UploadStore(tmp_path / "uploads", max_bytes=10, ttl_seconds=60.0, clock=clock)
+    return UploadStore(tmp_path / "uploads", max_bytes=10, ttl_seconds=60.0, max_tenant_bytes=25, clock=clock)
 
 
 def keep(store: UploadStore, tenant: str, data: bytes = b"abc") -> str:
@@ -126,7 +127,7 @@ async def test_received_upload_tells_size_and_end(store: UploadStore, clock: Clo
 
 def test_folder_that_cannot_be_made_is_told(tmp_path: Path) -> None:
     (tmp_path / "uploads").write_text("a file")
-    store = UploadStore(tmp_path / "uploads", 10, 60.0)
+    store = UploadStore(tmp_path / "uploads", 10, 60.0, 25)
 
     with pytest.raises(StageUnavailableError) as caught:
         store.begin("a")
@@ -138,3 +139,27 @@ async def _requests(chunks: list[bytes]) -> AsyncIterator[api.UploadRequest]:
     yield api.UploadRequest(config=api.UploadConfig(display_name="a"))
     for chunk in chunks:
         yield api.UploadRequest(data=chunk)
+
+
+def test_tenant_whose_uploads_fill_its_quota_waits_for_them_to_expire(
+    store: UploadStore, clock: Clock
+) -> None:
+    for _ in range(3):
+        keep(store, "a", b"12345678")
+    with store.begin("a") as writer, pytest.raises(QueueFullError) as caught:
+        writer.write(b"12")
+    assert caught.value.reason == "UPLOAD_QUOTA" and "24 bytes" in caught.value.message
+
+    keep(store, "b", b"12")
+    clock.ahead = 61.0
+    store.sweep()
+    keep(store, "a", b"12")
+
+
+def test_uploads_side_by_side_count_for_the_quota(store: UploadStore) -> None:
+    with contextlib.ExitStack() as stack:
+        writers = [stack.enter_context(store.begin("a")) for _ in range(3)]
+        for writer in writers[:2]:
+            writer.write(b"1234567890")
+        with pytest.raises(QueueFullError):
+            writers[2].write(b"123456")
