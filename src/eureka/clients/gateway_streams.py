@@ -1,11 +1,13 @@
 """Deltas of generated answers, for threads and for asyncio.
 
-Closing a stream early cancels its call; a call is tried again only before its first delta.
+Closing a stream early cancels its call; a call is tried again only before its first delta. The last delta is
+given out when the status is there, too: a call that is dropped before it counts as cancelled at the gateway.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from types import TracebackType
@@ -56,7 +58,11 @@ class DeltaStream(Iterator[Delta]):
             except grpc.RpcError as failure:
                 self._go_on_after(failure)
                 continue
-            return self._given(response)
+            delta = self._given(response)
+            if delta.end is not None:
+                with contextlib.suppress(grpc.RpcError):
+                    next(self._call, None)
+            return delta
         raise StopIteration
 
     def close(self) -> None:
@@ -118,7 +124,11 @@ class AsyncDeltaStream(AsyncIterator[Delta]):
             if response is grpc.aio.EOF:  # type: ignore[attr-defined]
                 self._has_ended = True
                 raise broken_off()
-            return self._given(response)
+            delta = self._given(response)
+            if delta.end is not None:
+                with contextlib.suppress(grpc.RpcError, StopAsyncIteration):
+                    await self._read()
+            return delta
         raise StopAsyncIteration
 
     async def aclose(self) -> None:
