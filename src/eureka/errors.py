@@ -22,6 +22,7 @@ transport; the servers translate by these fields.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import ClassVar
 
 
@@ -148,3 +149,14 @@ class CancelledError(EurekaError):
     code = "CANCELLED"
     triton_code = "CANCELLED"
     default_reason = "CANCELLED"
+
+
+def error_classes() -> tuple[type[EurekaError], ...]:
+    """The classes of the tree above, those that cross process borders; not what others derive from them."""
+    return tuple(kind for kind in _with_children(EurekaError) if kind.__module__ == __name__)
+
+
+def _with_children(kind: type[EurekaError]) -> Iterator[type[EurekaError]]:
+    yield kind
+    for child in kind.__subclasses__():
+        yield from _with_children(child)

@@ -7,7 +7,7 @@ needs no grpcio-status.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import grpc
@@ -15,7 +15,7 @@ from google.protobuf.message import DecodeError
 from google.rpc import error_details_pb2, status_pb2
 
 from eureka import errors
-from eureka.errors import EurekaError
+from eureka.errors import EurekaError, error_classes
 
 DOMAIN = "eureka"
 """ErrorInfo.domain of every error that is ours."""
@@ -111,14 +111,8 @@ def retry_delay_of(rpc_error: grpc.RpcError) -> float | None:
 
 def _class_for(code: grpc.StatusCode, reason: str) -> type[EurekaError]:
     of_code = _CLASS_OF_CODE.get(code.name, EurekaError)
-    own = [kind for kind in _subclasses(EurekaError) if kind.default_reason == reason]
+    own = [kind for kind in error_classes() if kind.default_reason == reason]
     return next((kind for kind in own if kind.code == of_code.code), of_code)
-
-
-def _subclasses(kind: type[EurekaError]) -> Iterator[type[EurekaError]]:
-    for child in kind.__subclasses__():
-        yield child
-        yield from _subclasses(child)
 
 
 def _error_of_transport(code: grpc.StatusCode, message: str) -> EurekaError:

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, astuple, dataclass
 from typing import Any
 
 from eureka.engine.request import Delta, Floats, Ids, Label, LabelScores, Request
-from eureka.errors import EurekaError, InvalidInputError
+from eureka.errors import EurekaError, InvalidInputError, error_classes
 from eureka.types import Ending, Priority, SamplingParams, TokenLogprobs, Usage
 
 
@@ -199,24 +199,13 @@ def error_text(error: BaseException) -> str:
 def parse_error(text: str) -> EurekaError | None:
     """The error that `error_text` wrote, also behind words that Triton put before it; None for other text."""
     for match in _ERROR.finditer(text):
-        kind = _kinds().get(match[1])
+        kind = next((k for k in error_classes() if k.default_reason == match[1]), None)
         if kind is not None:
             return kind(match[3], reason=match[2] or match[1])
     return None
 
 
 _ERROR = re.compile(r"(?<![\w/])([A-Z][A-Z_]+)(?:/([A-Z][A-Z0-9_]*))?: (?s:(.*))")
-
-
-def _kinds() -> Mapping[str, type[EurekaError]]:
-    kinds: list[type[EurekaError]] = [EurekaError, *_below(EurekaError)]
-    return {kind.default_reason: kind for kind in kinds}
-
-
-def _below(kind: type[EurekaError]) -> Iterator[type[EurekaError]]:
-    for child in kind.__subclasses__():
-        yield child
-        yield from _below(child)
 
 
 def _token_logprobs(
