@@ -92,7 +92,7 @@ async def running_stack(
     """Stages, and two gateways that are ready; `gateway` is their section of the settings."""
     async with AsyncExitStack() as stack:
         settings = stack_settings(checkpoint, triton_address)
-        targets = await _stages(stack, settings)
+        targets = await started_stages(stack, settings)
         section = {"port": 0, "upload_folder": folder, **targets, **gateway}
         stages = open_stages(Settings(gateway={**section, "embedding_path": "fused"}))
         stack.push_async_callback(stages.close)
@@ -104,10 +104,10 @@ async def running_stack(
         yield Stack(*callers, stages, listener, end_id)
 
 
-def stack_settings(checkpoint: Path, triton_address: str) -> Settings:
+def stack_settings(checkpoint: Path, triton_address: str, **more: Any) -> Settings:
     """Settings of the stages: ports that are free, one Triton."""
     stage = {"port": 0, "triton_target": triton_address}
-    return Settings(checkpoint=checkpoint, encoder=stage, adapter=stage, decoder=stage)
+    return Settings(checkpoint=checkpoint, encoder=stage, adapter=stage, decoder=stage, **more)
 
 
 def own_listener(checkpoint: Path) -> tuple[Listener, int]:
@@ -184,8 +184,8 @@ async def until(holds: Callable[[], bool], seconds: float = 5.0) -> None:
         await asyncio.sleep(0.02)
 
 
-async def _stages(stack: AsyncExitStack, settings: Settings) -> dict[str, str]:
-    """Start the stages; where they listen."""
+async def started_stages(stack: AsyncExitStack, settings: Settings) -> dict[str, str]:
+    """Start the stages, ended by `stack`; where they listen."""
     triton = await stack.enter_async_context(open_triton(settings.decoder))
     stages = {
         "encoder": (build_encoder(triton, settings), settings.encoder),

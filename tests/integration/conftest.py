@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import shutil
+import subprocess
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -57,3 +59,28 @@ async def client(triton: TritonLauncher) -> AsyncIterator[TritonClient]:
     options = TritonOptions(idle_timeout_seconds=IDLE_TIMEOUT_SECONDS)
     async with TritonClient(triton.config.grpc_address, options) as client:
         yield client
+
+
+@pytest.fixture(scope="session")
+def certificates(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A CA with certificates for localhost and for a client, and a stranger CA."""
+    if shutil.which("openssl") is None:
+        pytest.skip("openssl is not installed")
+    folder = tmp_path_factory.mktemp("tls")
+    curve = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
+    for name in ("ca", "stranger"):
+        files = ["-keyout", f"{name}.key", "-out", f"{name}.pem"]
+        _openssl(folder, "req", "-x509", *curve, "-days", "2", "-subj", f"/CN={name}", *files)
+    (folder / "names.ext").write_text("subjectAltName=DNS:localhost,IP:127.0.0.1\n")
+    for name in ("server", "client"):
+        _openssl(
+            folder, "req", *curve, "-subj", f"/CN={name}", "-keyout", f"{name}.key", "-out", f"{name}.csr"
+        )
+        signing = ["-CA", "ca.pem", "-CAkey", "ca.key", "-CAcreateserial", "-days", "2"]
+        files = ["-in", f"{name}.csr", "-out", f"{name}.pem", "-extfile", "names.ext"]
+        _openssl(folder, "x509", "-req", *signing, *files)
+    return folder
+
+
+def _openssl(folder: Path, *arguments: str) -> None:
+    subprocess.run(["openssl", *arguments], cwd=folder, check=True, capture_output=True, timeout=30)

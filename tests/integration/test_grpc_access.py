@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import logging
-import shutil
-import subprocess
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -17,22 +15,9 @@ from eureka.clients.channels import ChannelTls
 from eureka.clients.status import error_of
 from eureka.runtime.grpc_server import ServerConfig, ServerTls
 from eureka.runtime.interceptors import KeysInterceptor, standard_interceptors
-from eureka.runtime.keys import KeyFile, Scope, new_key
+from eureka.runtime.keys import KeyFile
 from tests.helpers.grpc_services import Serving, serving
-
-
-class Keys:
-    """A keys file with a reader, a writer and a revoked key."""
-
-    def __init__(self, folder: Path) -> None:
-        self.path = folder / "keys.jsonl"
-        self.reader, reader = new_key("acme", frozenset({Scope.READ}))
-        self.writer, writer = new_key("acme", frozenset({Scope.WRITE}))
-        self.admin, admin = new_key("root", frozenset({Scope.ADMIN}))
-        self.revoked, revoked = new_key("acme", frozenset({Scope.READ}))
-        lines = [key.to_line() for key in (reader, writer, admin)]
-        lines.append(revoked.to_line().replace("}", ', "revoked": true}'))
-        self.path.write_text("# keys of the test\n\n" + "\n".join(lines) + "\n")
+from tests.helpers.keys_file import Keys
 
 
 @pytest.fixture
@@ -107,31 +92,6 @@ async def test_keys_are_not_logged(served: Serving, keys: Keys, caplog: pytest.L
     assert "call_ended" in logged
     assert keys.reader not in logged
     assert keys.revoked not in logged
-
-
-def _openssl(folder: Path, *arguments: str) -> None:
-    subprocess.run(["openssl", *arguments], cwd=folder, check=True, capture_output=True, timeout=30)
-
-
-@pytest.fixture(scope="module")
-def certificates(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A CA with certificates for localhost and for a client, and a stranger CA."""
-    if shutil.which("openssl") is None:
-        pytest.skip("openssl is not installed")
-    folder = tmp_path_factory.mktemp("tls")
-    curve = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
-    for name in ("ca", "stranger"):
-        files = ["-keyout", f"{name}.key", "-out", f"{name}.pem"]
-        _openssl(folder, "req", "-x509", *curve, "-days", "2", "-subj", f"/CN={name}", *files)
-    (folder / "names.ext").write_text("subjectAltName=DNS:localhost,IP:127.0.0.1\n")
-    for name in ("server", "client"):
-        _openssl(
-            folder, "req", *curve, "-subj", f"/CN={name}", "-keyout", f"{name}.key", "-out", f"{name}.csr"
-        )
-        signing = ["-CA", "ca.pem", "-CAkey", "ca.key", "-CAcreateserial", "-days", "2"]
-        files = ["-in", f"{name}.csr", "-out", f"{name}.pem", "-extfile", "names.ext"]
-        _openssl(folder, "x509", "-req", *signing, *files)
-    return folder
 
 
 async def _ask(certificates: Path, server: ServerTls, client: ChannelTls | None) -> str:
