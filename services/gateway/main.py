@@ -29,7 +29,7 @@ from eureka.runtime.interceptors import KeysInterceptor, standard_interceptors
 from eureka.runtime.keys import KeyFile
 from eureka.runtime.metrics import MetricsServer, serve_metrics
 from eureka.runtime.settings import Settings
-from eureka.runtime.settings_sections import check_exposure
+from eureka.runtime.settings_sections import GatewaySettings, check_exposure
 from eureka.runtime.tls import channel_tls
 from eureka.types import (
     SAMPLES_PER_AUDIO_TOKEN,
@@ -47,7 +47,7 @@ from services.gateway.decoding import RecordingDecoder
 from services.gateway.hearing import HearingLimits
 from services.gateway.model_service import ModelServicer, ServedModel
 from services.gateway.requests import AudioReader
-from services.gateway.uploads import UploadStore
+from services.gateway.uploads import UploadLimits, UploadStore
 from services.stage import new_metrics, run_root, server_tls
 
 SERVICES = (
@@ -122,12 +122,7 @@ def build_gateway(
 ) -> Gateway:
     """What calls are served with."""
     section = settings.gateway
-    uploads = UploadStore(
-        section.upload_folder,
-        section.max_upload_bytes,
-        section.upload_ttl_seconds,
-        section.max_tenant_upload_bytes,
-    )
+    uploads = UploadStore(section.upload_folder, upload_limits(section))
     return Gateway(
         stages=stages,
         served=served,
@@ -139,6 +134,17 @@ def build_gateway(
         ),
         uploads=uploads,
         accounts=accounts,
+    )
+
+
+def upload_limits(section: GatewaySettings) -> UploadLimits:
+    """What uploads may take, by the settings."""
+    return UploadLimits(
+        max_bytes=section.max_upload_bytes,
+        max_tenant_bytes=section.max_tenant_upload_bytes,
+        ttl_seconds=section.upload_ttl_seconds,
+        max_tenant_running=section.max_tenant_uploads,
+        min_free_bytes=section.min_free_upload_bytes,
     )
 
 

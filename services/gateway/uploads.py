@@ -10,8 +10,10 @@ import contextlib
 import logging
 import re
 import secrets
+import shutil
 import time
-from collections.abc import AsyncIterator, Callable
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -33,7 +35,7 @@ MAX_CHUNK_BYTES = 1 << 20
 """Data in one message."""
 
 QUOTA_STEP_BYTES = 16 << 20
-"""A tenant's files are counted again after so many bytes: uploads side by side pass the quota by no more."""
+"""Room is measured again after so many bytes: each of the uploads side by side passes a limit by no more."""
 
 MAX_DISPLAY_NAME = 255
 """Characters."""
@@ -62,38 +64,58 @@ class Upload:
     expire_time: datetime
 
 
+@dataclass(frozen=True, slots=True)
+class UploadLimits:
+    """What uploads may take.
+
+    Attributes:
+        max_bytes: of one upload.
+        max_tenant_bytes: of all uploads of one tenant, parts counted.
+        ttl_seconds: how long an upload is kept.
+        max_tenant_running: uploads that one tenant sends at a time.
+        min_free_bytes: room that uploads leave on the disk for everybody else.
+    """
+
+    max_bytes: int
+    max_tenant_bytes: int
+    ttl_seconds: float
+    max_tenant_running: int
+    min_free_bytes: int
+
+
 class UploadStore:
-    """Files below one folder.
+    """Files below one folder, written by this process only.
 
     Args:
         folder: made where it is missing, for its owner only.
-        max_bytes: of one upload.
-        ttl_seconds: how long an upload is kept.
-        max_tenant_bytes: of all uploads of one tenant, parts counted.
+        limits: see there.
         clock: seconds since the epoch.
     """
 
-    def __init__(
-        self,
-        folder: Path,
-        max_bytes: int,
-        ttl_seconds: float,
-        max_tenant_bytes: int,
-        clock: Callable[[], float] = time.time,
-    ) -> None:
+    def __init__(self, folder: Path, limits: UploadLimits, clock: Callable[[], float] = time.time) -> None:
         self._folder = folder
-        self._max_bytes = max_bytes
-        self._max_tenant_bytes = max_tenant_bytes
-        self._ttl_seconds = ttl_seconds
+        self._limits = limits
         self._clock = clock
+        self._num_running: Counter[str] = Counter()
 
-    def begin(self, tenant: str) -> UploadWriter:
-        """A new upload of a tenant.
+    @contextlib.contextmanager
+    def begin(self, tenant: str) -> Iterator[UploadWriter]:
+        """A new upload of a tenant; leaving the block without `finish` removes what there is.
 
         Raises:
+            QueueFullError: reason TOO_MANY_UPLOADS; the tenant sends as many as it may.
             StageUnavailableError: reason UPLOAD_NOT_STORED.
         """
-        return UploadWriter(self._folder / tenant, self._max_bytes, self._ttl_seconds, self._max_tenant_bytes)
+        limit = self._limits.max_tenant_running
+        if self._num_running[tenant] >= limit:
+            message = f"the tenant sends {limit} uploads now, the limit; try again when one of them has ended"
+            raise QueueFullError(message, reason="TOO_MANY_UPLOADS")
+        self._num_running[tenant] += 1
+        try:
+            with UploadWriter(self._folder / tenant, self._limits) as writer:
+                yield writer
+        finally:
+            self._num_running[tenant] -= 1
 
     def find(self, tenant: str, name: str) -> Path:
         """File of an upload.
@@ -123,11 +145,11 @@ class UploadStore:
             num_deleted = await asyncio.to_thread(self.sweep)
             if num_deleted:
                 logger.info("uploads_expired", extra={"num_deleted": num_deleted})
-            await asyncio.sleep(min(_LONGEST_SWEEP_SECONDS, self._ttl_seconds / _SWEEPS_A_LIFETIME))
+            await asyncio.sleep(min(_LONGEST_SWEEP_SECONDS, self._limits.ttl_seconds / _SWEEPS_A_LIFETIME))
 
     def _is_expired(self, path: Path) -> bool:
         try:
-            return path.stat().st_mtime + self._ttl_seconds <= self._clock()
+            return path.stat().st_mtime + self._limits.ttl_seconds <= self._clock()
         except OSError:
             return True
 
@@ -137,19 +159,15 @@ class UploadWriter:
 
     Args:
         folder: of the tenant.
-        max_bytes: of the file.
-        ttl_seconds: how long it is kept.
-        max_tenant_bytes: of all files of the folder.
+        limits: see there.
     """
 
-    def __init__(self, folder: Path, max_bytes: int, ttl_seconds: float, max_tenant_bytes: int) -> None:
+    def __init__(self, folder: Path, limits: UploadLimits) -> None:
         self._folder = folder
-        self._max_tenant_bytes = max_tenant_bytes
+        self._limits = limits
         self._next_count = 0
         self._id = secrets.token_hex(16)
         self._part = folder / f"{self._id}{_PART}"
-        self._max_bytes = max_bytes
-        self._ttl_seconds = ttl_seconds
         self._num_bytes = 0
         try:
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -163,33 +181,38 @@ class UploadWriter:
         Raises:
             InvalidInputError: reason CHUNK_TOO_LARGE.
             AudioTooLongError: reason UPLOAD_TOO_LARGE.
-            QueueFullError: reason UPLOAD_QUOTA; the tenant's uploads are too large together.
+            QueueFullError: reason UPLOAD_QUOTA, the tenant's uploads are too large together; SPOOL_FULL, the
+                disk is nearly full.
             StageUnavailableError: reason UPLOAD_NOT_STORED.
         """
         if len(data) > MAX_CHUNK_BYTES:
             message = f"a message holds {len(data):,} bytes of data, at most {MAX_CHUNK_BYTES:,}"
             raise InvalidInputError(message, reason="CHUNK_TOO_LARGE")
         self._num_bytes += len(data)
-        if self._num_bytes > self._max_bytes:
-            message = f"the upload has more than {self._max_bytes:,} bytes, the limit: cut the file"
+        if self._num_bytes > self._limits.max_bytes:
+            message = f"the upload has more than {self._limits.max_bytes:,} bytes, the limit: cut the file"
             raise AudioTooLongError(message, reason="UPLOAD_TOO_LARGE")
-        if self._num_bytes > self._next_count:
-            self._next_count = self._num_bytes + QUOTA_STEP_BYTES
-            self._check_quota(len(data))
         try:
+            if self._num_bytes > self._next_count:
+                self._next_count = self._num_bytes + QUOTA_STEP_BYTES
+                self._check_room(len(data))
             self._file.write(data)
             self._file.flush()  # for the quota: other uploads of the tenant see it on the disk only
         except OSError as error:
             raise _not_stored(error) from error
 
-    def _check_quota(self, num_bytes: int) -> None:
+    def _check_room(self, num_bytes: int) -> None:
         kept = sum(_size_of(path) for path in self._folder.iterdir())
-        if kept + num_bytes > self._max_tenant_bytes:
+        if kept + num_bytes > self._limits.max_tenant_bytes:
             raise QueueFullError(
-                f"all uploads of the tenant hold {kept:,} bytes, at most {self._max_tenant_bytes:,}; "
+                f"all uploads of the tenant hold {kept:,} bytes, at most {self._limits.max_tenant_bytes:,}; "
                 "try again when some have expired",
                 reason="UPLOAD_QUOTA",
             )
+        free = shutil.disk_usage(self._folder).free
+        if free < self._limits.min_free_bytes:
+            message = f"the gateway's disk has {free:,} bytes left, too few for uploads; try again later"
+            raise QueueFullError(message, reason="SPOOL_FULL")
 
     def finish(self) -> Upload:
         """The whole file has come; from now on it can be found.
@@ -204,7 +227,7 @@ class UploadWriter:
         try:
             self._file.close()
             self._part.rename(path)
-            kept_until = path.stat().st_mtime + self._ttl_seconds
+            kept_until = path.stat().st_mtime + self._limits.ttl_seconds
         except OSError as error:
             raise _not_stored(error) from error
         return Upload(_PREFIX + self._id, self._num_bytes, datetime.fromtimestamp(kept_until, UTC))

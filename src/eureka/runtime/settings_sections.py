@@ -98,6 +98,10 @@ class GatewaySettings(BaseModel):
     """Bytes of audio inside a message (32 MiB); larger files go by Upload."""
     max_tenant_upload_bytes: int = Field(16 << 30, gt=0)
     """Bytes of all uploads that one tenant has at a time (16 GiB)."""
+    max_tenant_uploads: int = Field(8, ge=1)
+    """Uploads that one tenant sends at a time; the next one gets RESOURCE_EXHAUSTED."""
+    min_free_upload_bytes: int = Field(1 << 30, ge=0)
+    """Bytes that uploads leave free on their disk (1 GiB); beyond that RESOURCE_EXHAUSTED."""
     max_upload_bytes: int = Field(4 << 30, gt=0)
     """Bytes of one upload (4 GiB)."""
     upload_folder: FolderPath = Field(Path(".eureka/uploads"), validate_default=True)

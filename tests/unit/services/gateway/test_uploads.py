@@ -7,13 +7,18 @@ import errno
 import os
 import time
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from eureka.api.v1 import audio_service_pb2 as api
 from eureka.errors import EurekaError, NotFoundError, QueueFullError, StageUnavailableError
-from services.gateway.uploads import UploadStore, receive
+from services.gateway.uploads import UploadLimits, UploadStore, receive
+
+LIMITS = UploadLimits(
+    max_bytes=10, max_tenant_bytes=25, ttl_seconds=60.0, max_tenant_running=3, min_free_bytes=0
+)
 
 
 class Clock:
@@ -33,7 +38,7 @@ def clock() -> Clock:
 
 @pytest.fixture
 def store(tmp_path: Path, clock: Clock) -> UploadStore:
-    return UploadStore(tmp_path / "uploads", max_bytes=10, ttl_seconds=60.0, max_tenant_bytes=25, clock=clock)
+    return UploadStore(tmp_path / "uploads", LIMITS, clock)
 
 
 def keep(store: UploadStore, tenant: str, data: bytes = b"abc") -> str:
@@ -127,10 +132,10 @@ async def test_received_upload_tells_size_and_end(store: UploadStore, clock: Clo
 
 def test_folder_that_cannot_be_made_is_told(tmp_path: Path) -> None:
     (tmp_path / "uploads").write_text("a file")
-    store = UploadStore(tmp_path / "uploads", 10, 60.0, 25)
+    store = UploadStore(tmp_path / "uploads", LIMITS)
 
-    with pytest.raises(StageUnavailableError) as caught:
-        store.begin("a")
+    with pytest.raises(StageUnavailableError) as caught, store.begin("a"):
+        pass
     assert caught.value.reason == "UPLOAD_NOT_STORED"
     assert os.strerror(errno.ENOTDIR) in caught.value.message
 
@@ -163,3 +168,22 @@ def test_uploads_side_by_side_count_for_the_quota(store: UploadStore) -> None:
             writer.write(b"1234567890")
         with pytest.raises(QueueFullError):
             writers[2].write(b"123456")
+
+
+def test_tenant_that_sends_too_many_at_a_time_is_refused_until_one_ends(store: UploadStore) -> None:
+    with contextlib.ExitStack() as stack:
+        for _ in range(LIMITS.max_tenant_running):
+            stack.enter_context(store.begin("a"))
+        with pytest.raises(QueueFullError) as caught, store.begin("a"):
+            pass
+        keep(store, "b")
+    assert caught.value.reason == "TOO_MANY_UPLOADS"
+    keep(store, "a")
+
+
+def test_upload_leaves_room_on_the_disk(tmp_path: Path) -> None:
+    store = UploadStore(tmp_path, replace(LIMITS, min_free_bytes=1 << 60))
+    with pytest.raises(QueueFullError) as caught:
+        keep(store, "a")
+    assert caught.value.reason == "SPOOL_FULL"
+    assert not list(tmp_path.glob("a/*"))
