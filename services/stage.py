@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import sys
 from collections.abc import Callable, Coroutine
+from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
 
@@ -70,9 +71,23 @@ class RunningStage:
 
 
 async def start_stage(stage: Stage, section: StageSettings, settings: Settings) -> RunningStage:
-    """Start gRPC server, metrics port and supervisor of a stage."""
+    """Start gRPC server, metrics port and supervisor of a stage.
+
+    Raises:
+        WrongStateError: PORT_IN_USE; nothing stays open.
+    """
+    with ExitStack() as opened:
+        metrics_server = serve_metrics(stage.metrics.registry, section.host, section.metrics_port)
+        opened.callback(metrics_server.stop)
+        server = await _start_server(stage, section, settings)
+        opened.pop_all()
+    server.run_beside(stage.supervisor.run())
+    return RunningStage(server, metrics_server)
+
+
+async def _start_server(stage: Stage, section: StageSettings, settings: Settings) -> RunningServer:
     methods = [f"/{stage.service}/{method}" for method in stage.model_methods]
-    server = await start_server(
+    return await start_server(
         server_config(section, settings),
         stage.register,
         services=[stage.service],
@@ -84,8 +99,6 @@ async def start_stage(stage: Stage, section: StageSettings, settings: Settings) 
             trusts_tenant=True,
         ),
     )
-    server.run_beside(stage.supervisor.run())
-    return RunningStage(server, serve_metrics(stage.metrics.registry, section.host, section.metrics_port))
 
 
 async def run_stage(running: RunningStage) -> None:

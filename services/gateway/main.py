@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import time
 from collections.abc import Callable
-from contextlib import aclosing
+from contextlib import AsyncExitStack, aclosing
 from dataclasses import dataclass
 
 import grpc
@@ -71,9 +71,7 @@ class RunningGateway:
     server: RunningServer
     metrics_server: MetricsServer
     served: ServedModel
-    _stages: StageClients
-    _pool: DecodePool
-    _admission: Admission
+    _opened: AsyncExitStack
 
     async def stop(self, grace_seconds: float | None = None) -> None:
         """Let running calls end within the grace period, then release everything."""
@@ -82,10 +80,7 @@ class RunningGateway:
 
     async def release(self) -> None:
         """Release what the stopped server used."""
-        self.metrics_server.stop()
-        self._admission.close()
-        self._pool.close()
-        await self._stages.close()
+        await self._opened.aclose()
 
 
 async def start_gateway(settings: Settings) -> RunningGateway:
@@ -93,17 +88,29 @@ async def start_gateway(settings: Settings) -> RunningGateway:
 
     Raises:
         InvalidInputError: OPEN_WITHOUT_KEYS, INVALID_KEYS_FILE, INCOMPLETE_TLS.
-        WrongStateError: PORT_IN_USE.
+        WrongStateError: PORT_IN_USE; nothing stays open.
     """
     section = settings.gateway
     check_exposure(section)
     keys = KeysInterceptor(KeyFile(section.keys_file) if section.keys_file is not None else None)
+    async with AsyncExitStack() as opened:
+        return await _start(settings, keys, opened)
+
+
+async def _start(settings: Settings, keys: KeysInterceptor, opened: AsyncExitStack) -> RunningGateway:
+    """A gateway that owns what is in `opened`; its server comes last, so that nothing fails beside it."""
+    section = settings.gateway
     stages = open_stages(settings)
+    opened.push_async_callback(stages.close)
     served = ServedModel(stages)
     metrics = new_metrics("gateway")
     monitor = HealthMonitor(functools.partial(probe, stages, served), SERVICES)
     pool = DecodePool(settings.audio.num_workers, DecodeLimits(**settings.audio.limits()))
+    opened.callback(pool.close)
     gateway = build_gateway(settings, stages, served, pool, Accounts(metrics, monitor))
+    opened.callback(gateway.admission.close)
+    metrics_server = serve_metrics(metrics.registry, section.metrics_host, section.metrics_port)
+    opened.callback(metrics_server.stop)
     server = await start_server(
         server_config(settings),
         functools.partial(_register, AudioServicer(gateway), ModelServicer(served, limits_message(settings))),
@@ -113,8 +120,7 @@ async def start_gateway(settings: Settings) -> RunningGateway:
     )
     server.run_beside(served.run())
     server.run_beside(gateway.uploads.run())
-    metrics_server = serve_metrics(metrics.registry, section.host, section.metrics_port)
-    return RunningGateway(server, metrics_server, served, stages, pool, gateway.admission)
+    return RunningGateway(server, metrics_server, served, opened.pop_all())
 
 
 def build_gateway(

@@ -123,7 +123,7 @@ def serve_metrics(registry: CollectorRegistry, address: str = "127.0.0.1", port:
         WrongStateError: reason PORT_IN_USE.
     """
     try:
-        server, thread = start_http_server(port, address, registry)
+        server, thread = start_http_server(port, address.strip("[]"), registry)
     except OSError as error:
         message = f"metrics cannot listen at {address}:{port}: {error.strerror}"
         raise WrongStateError(message, reason="PORT_IN_USE") from error

@@ -80,6 +80,8 @@ class GatewaySettings(BaseModel):
     """Where it listens; beyond loopback only with keys_file, or with open."""
     port: Port = Field(50_050)
     """gRPC port."""
+    metrics_host: Host = Field("127.0.0.1")
+    """Where the metrics are shown, without keys; 0.0.0.0 inside a cluster, for its Prometheus."""
     metrics_port: Port = Field(0)
     """HTTP port of the metrics."""
     encoder_target: Target = Field("127.0.0.1:50051")

@@ -135,7 +135,7 @@ def plan_stack(settings: Settings, root: Path, num_decoders: int | None = None) 
     stages = _plan_stages(settings, ports, num_decoders or settings.stack.decoders)
     targets = {
         "EUREKA_GATEWAY__PORT": str(gateway_port),
-        "EUREKA_GATEWAY__METRICS_PORT": str(ports.near(gateway.host, gateway.metrics_port)),
+        "EUREKA_GATEWAY__METRICS_PORT": str(ports.near(gateway.metrics_host, gateway.metrics_port)),
         **_targets(stages),
     }
     shared = {f"EUREKA_{stage.upper()}__TRITON_TARGET": _address(LOOPBACK, grpc) for stage in STAGES}
@@ -147,7 +147,7 @@ def plan_stack(settings: Settings, root: Path, num_decoders: int | None = None) 
             GATEWAY,
             _module("services.gateway"),
             _address(gateway.host, gateway_port),
-            _address(gateway.host, metrics_port),
+            _address(gateway.metrics_host, metrics_port),
             targets,
         ),
     )
