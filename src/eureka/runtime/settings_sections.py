@@ -10,7 +10,7 @@ import os
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
 from eureka.errors import InvalidInputError
 
@@ -29,6 +29,8 @@ def _from_root(path: Path) -> Path:
 
 FolderPath = Annotated[Path, AfterValidator(_from_root)]
 FilePath = Annotated[Path, AfterValidator(_from_root)]
+OptionalFile = Annotated[FilePath | None, BeforeValidator(lambda given: None if given == "" else given)]
+"""Empty is none: so a child process can be freed of a variable of its parent."""
 
 Host = Annotated[str, Field(pattern=r"^[A-Za-z0-9._:%\[\]-]+$")]
 """Name or address to listen at; an IPv6 address in brackets."""
@@ -199,13 +201,13 @@ class TlsSettings(BaseModel):
 
     model_config = _FROZEN
 
-    certificate: FilePath | None = Field(None, validate_default=True)
+    certificate: OptionalFile = Field(None, validate_default=True)
     """Certificate chain of the servers, and of clients where client_ca asks for it."""
-    key: FilePath | None = Field(None, validate_default=True)
+    key: OptionalFile = Field(None, validate_default=True)
     """Private key of the certificate."""
-    root_ca: FilePath | None = Field(None, validate_default=True)
+    root_ca: OptionalFile = Field(None, validate_default=True)
     """Whose servers channels trust."""
-    client_ca: FilePath | None = Field(None, validate_default=True)
+    client_ca: OptionalFile = Field(None, validate_default=True)
     """Whose clients servers let in; without it any."""
 
 

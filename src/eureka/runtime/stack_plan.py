@@ -15,6 +15,7 @@ from pathlib import Path
 
 from eureka.errors import NotFoundError, WrongStateError
 from eureka.runtime.settings import Settings
+from eureka.runtime.settings_sections import TlsSettings
 
 GATEWAY, TRITON, DECODER = "gateway", "triton", "decoder"
 
@@ -137,6 +138,7 @@ def plan_stack(settings: Settings, root: Path, num_decoders: int | None = None) 
         "EUREKA_GATEWAY__PORT": str(gateway_port),
         "EUREKA_GATEWAY__METRICS_PORT": str(ports.near(gateway.metrics_host, gateway.metrics_port)),
         **_targets(stages),
+        **_plain_text(settings.tls),
     }
     shared = {f"EUREKA_{stage.upper()}__TRITON_TARGET": _address(LOOPBACK, grpc) for stage in STAGES}
     metrics_port = int(targets["EUREKA_GATEWAY__METRICS_PORT"])
@@ -207,6 +209,11 @@ def _targets(stages: list[Component]) -> dict[str, str]:
         )
         for kind in STAGES
     }
+
+
+def _plain_text(tls: TlsSettings) -> dict[str, str]:
+    """Stages without a certificate speak plain text; a root_ca alone is for gateways elsewhere."""
+    return {"EUREKA_TLS__ROOT_CA": ""} if tls.certificate is None else {}
 
 
 def _with(stage: Component, shared: Mapping[str, str]) -> Component:

@@ -11,6 +11,7 @@ import pytest
 from eureka.errors import NotFoundError, WrongStateError
 from eureka.runtime.settings import load_settings
 from eureka.runtime.stack_plan import PortChooser, is_busy, plan_stack, reachable
+from eureka.runtime.tls import channel_tls
 
 
 @pytest.fixture
@@ -56,6 +57,19 @@ def test_plan_gives_each_component_ports_of_its_own_and_the_gateway_all_targets(
     assert second.command[-2:] == ("-m", "services.decoder")
     assert second.address.endswith(f":{second.environment['EUREKA_DECODER__PORT']}")
     assert second.environment["EUREKA_DECODER__TRITON_TARGET"] == by_name["triton"].address
+
+
+@pytest.mark.parametrize("has_certificate", [False, True])
+def test_gateway_calls_its_stages_by_tls_only_where_they_have_a_certificate(
+    checkout, monkeypatch, has_certificate
+) -> None:
+    _use_free_ports(monkeypatch)
+    names = ("ROOT_CA", "CERTIFICATE", "KEY") if has_certificate else ("ROOT_CA",)
+    for name in names:
+        monkeypatch.setenv(f"EUREKA_TLS__{name}", "/a.pem")
+    for name, value in plan_stack(load_settings(), checkout).gateway.environment.items():
+        monkeypatch.setenv(name, value)
+    assert (channel_tls(load_settings().tls) is not None) is has_certificate
 
 
 def test_plan_takes_the_number_of_decoders_from_the_settings(checkout, monkeypatch) -> None:
