@@ -129,7 +129,10 @@ class Stack:
         try:
             await self._start(part)
         except EurekaError as error:
-            raise _PartFailed(error, part.component.name) from error
+            raise _PartFailed(error.message, error.reason, part.component.name) from error
+        except OSError as error:  # a full disk, no more processes
+            message = f"{part.component.name} could not be started: {error}"
+            raise _PartFailed(message, "COMPONENT_NOT_STARTED", part.component.name) from error
 
     async def _start(self, part: Part) -> None:
         await part.spawn()
@@ -229,6 +232,6 @@ class Stack:
 class _PartFailed(StageUnavailableError):
     """A part that did not start, with its name."""
 
-    def __init__(self, error: EurekaError, component: str) -> None:
-        super().__init__(error.message, reason=error.reason)
+    def __init__(self, message: str, reason: str, component: str) -> None:
+        super().__init__(message, reason=reason)
         self.component = component

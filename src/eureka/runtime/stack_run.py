@@ -14,7 +14,8 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 
 from eureka.errors import EurekaError, StageUnavailableError
 from eureka.runtime.logging import configure_logging
@@ -46,7 +47,7 @@ def run_stack(settings: Settings, num_decoders: int | None, on_ready: OnReady) -
         EurekaError: the stack runs already, cannot run here, or did not start.
     """
     folder = StackFolder(settings.stack.folder)
-    with folder.locked():
+    with _disk_errors_told(folder), folder.locked():
         end_left_over(folder, settings.stack.grace_seconds)
         plan = plan_stack(settings, checkout_root(), num_decoders)
         asyncio.run(_supervise(build_stack(settings, plan, folder), on_ready, plan.gateway.address))
@@ -94,8 +95,9 @@ def start_detached(
     Raises:
         EurekaError: as the supervisor reported it.
     """
-    folder.logs.mkdir(parents=True, exist_ok=True)
-    folder.start_log(SUPERVISOR)
+    with _disk_errors_told(folder):
+        folder.logs.mkdir(parents=True, exist_ok=True)
+        folder.start_log(SUPERVISOR)
     reader, writer = os.pipe()
     with folder.log_file(SUPERVISOR).open("ab") as log, open(reader, encoding="utf-8") as report:
         try:
@@ -162,6 +164,16 @@ async def _supervise(stack: Stack, on_ready: OnReady, gateway: str) -> None:
     for name in _SIGNALS:
         loop.add_signal_handler(name, stack.request_stop)
     await stack.run(lambda: on_ready(gateway))
+
+
+@contextmanager
+def _disk_errors_told(folder: StackFolder) -> Iterator[None]:
+    """Errors of files as one of ours, so that who waits for the stack reads what it was."""
+    try:
+        yield
+    except OSError as error:
+        message = f"the stack did not start, with its files in {folder.path}: {error}"
+        raise StageUnavailableError(message, reason="STACK_NOT_STARTED") from error
 
 
 def _report(descriptor: int, **fields: str) -> None:

@@ -109,6 +109,17 @@ async def test_stack_with_a_part_that_ends_tells_its_reason_and_log_and_leaves_n
     assert good.pid is None and bad.pid is None
 
 
+async def test_stack_whose_part_cannot_be_spawned_tells_the_part_and_the_systems_reason(
+    folder, make_part
+) -> None:
+    good, bad = make_part("encoder"), make_part("gateway")
+    folder.log_file("gateway").mkdir()
+    with pytest.raises(StageUnavailableError, match=r"gateway could not be started: .*directory") as raised:
+        await _stack(folder, [good], [bad]).run(lambda: pytest.fail("it cannot be up"))
+    assert raised.value.reason == "STACK_NOT_STARTED"
+    assert good.pid is None and bad.pid is None
+
+
 async def test_stack_without_an_inference_does_not_come_up(folder, make_part) -> None:
     async def refuse() -> None:
         raise StageUnavailableError("UNAVAILABLE: no model")
