@@ -17,7 +17,7 @@ from eureka.errors import EurekaError, StageUnavailableError
 if TYPE_CHECKING:
     from eureka.cli.arguments import Commands
     from eureka.runtime.settings import Settings
-    from eureka.runtime.stack_state import StackFolder
+    from eureka.runtime.stack_state import StackFolder, StackState
     from eureka.runtime.stack_status import StackStatus
 
 _NUM_STOPPING_GROUPS = 3
@@ -61,12 +61,11 @@ def _up(arguments: argparse.Namespace) -> int:
     settings = _settings()
     check_checkout(checkout_root())
     folder = _folder(settings)
-    running = folder.read()
-    if running is not None:
-        print(f"eureka: the stack is running already; gateway {running.gateway}", file=sys.stderr)
-        return 0
     try:
-        return _start(settings, folder, arguments)
+        if arguments.detach and folder.is_locked():
+            return _wait_for_other(settings, folder)
+        running = folder.read()
+        return _start(settings, folder, arguments) if running is None else _say_running(running)
     except EurekaError as error:
         print(f"eureka: {error.message} ({error.reason})", file=sys.stderr)
         return 1
@@ -82,6 +81,27 @@ def _start(settings: Settings, folder: StackFolder, arguments: argparse.Namespac
 
     configure_logging(settings.log_level, settings.log_format)
     stack_run.run_stack(settings, arguments.decoders, _say_up)
+    return 0
+
+
+def _wait_for_other(settings: Settings, folder: StackFolder) -> int:
+    """Wait for a stack that somebody else has started, as for one of our own.
+
+    Raises:
+        StageUnavailableError: reason STACK_NOT_STARTED; it ended, or took too long.
+    """
+    stack = settings.stack
+    limit_seconds = stack.start_timeout_seconds + _NUM_STOPPING_GROUPS * (stack.grace_seconds + 1)
+    state = folder.await_ready(limit_seconds)
+    if state is None:
+        how = f"is not ready after {limit_seconds:g} s" if folder.is_locked() else "ended before it was ready"
+        message = f"the stack that was starting already {how}; its logs are in {folder.logs}"
+        raise StageUnavailableError(message, reason="STACK_NOT_STARTED")
+    return _say_running(state)
+
+
+def _say_running(state: StackState) -> int:
+    print(f"eureka: the stack is running already; gateway {state.gateway}", file=sys.stderr)
     return 0
 
 

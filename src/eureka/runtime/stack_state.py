@@ -25,6 +25,8 @@ NUM_TAIL_LINES = 20
 
 _TAIL_BYTES = 16_384
 
+_READY_POLL_SECONDS = 0.2
+
 _NUM_LOCK_ATTEMPTS = 5
 _LOCK_PAUSE_SECONDS = 0.05
 """Who only asks whether a supervisor lives holds the lock too, for microseconds."""
@@ -158,6 +160,16 @@ class StackFolder:
         except (OSError, ValueError, KeyError, TypeError):
             return None
 
+    def await_ready(self, limit_seconds: float) -> StackState | None:
+        """The state once a stack that starts is up; None where it ended before, or the limit came first."""
+        deadline = time.monotonic() + limit_seconds
+        while self.is_locked() and time.monotonic() < deadline:
+            state = self.read_any()
+            if state is not None and state.is_ready and _lives(state.supervisor_pid):
+                return state
+            time.sleep(_READY_POLL_SECONDS)
+        return None
+
     def start_log(self, name: str) -> None:
         """Set the log of an earlier stack aside, as NAME.log.old."""
         path = self.log_file(name)
@@ -173,3 +185,14 @@ class StackFolder:
         except OSError:
             return []
         return text.splitlines()[-num_lines:]
+
+
+def _lives(pid: int) -> bool:
+    """Whether the process is there; a stack.json may be left over from one that is not."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True

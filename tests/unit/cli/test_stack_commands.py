@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -20,9 +22,9 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> StackFolder:
     return StackFolder(tmp_path / "state")
 
 
-def _state(metrics: str | None = None) -> StackState:
+def _state(metrics: str | None = None, is_ready: bool = False) -> StackState:
     decoder = ComponentState("decoder-2", os.getpid(), "127.0.0.1:1", "starting", metrics)
-    return StackState(os.getpid(), "127.0.0.1:2", False, (decoder,))
+    return StackState(os.getpid(), "127.0.0.1:2", is_ready, (decoder,))
 
 
 def test_status_and_down_of_nothing_say_so_and_make_nothing(folder, capsys) -> None:
@@ -60,10 +62,35 @@ def test_status_of_a_stack_that_starts_is_not_ready(folder, capsys) -> None:
 
 def test_up_beside_a_running_stack_says_where_it_is_and_succeeds(folder, capsys) -> None:
     with folder.locked():
-        folder.write(_state())
+        folder.write(_state(is_ready=True))
         assert main(["up"]) == 0
         assert main(["up", "--detach"]) == 0
     assert capsys.readouterr().err.count("running already; gateway 127.0.0.1:2") == 2
+
+
+def _start_elsewhere(folder: StackFolder, comes_up: bool, done: threading.Event) -> None:
+    with folder.locked():
+        folder.write(_state())
+        done.wait(0.5)
+        if comes_up:
+            folder.write(_state(is_ready=True))
+            done.wait()
+
+
+@pytest.mark.parametrize("comes_up", [True, False])
+def test_up_detached_beside_a_stack_that_starts_waits_for_its_outcome(folder, capsys, comes_up) -> None:
+    done = threading.Event()
+    other = threading.Thread(target=_start_elsewhere, args=(folder, comes_up, done))
+    other.start()
+    while folder.read() is None:
+        time.sleep(0.01)
+    started = time.monotonic()
+    assert main(["up", "--detach"]) == (0 if comes_up else 1)
+    assert time.monotonic() - started > 0.2
+    done.set()
+    other.join()
+    told = capsys.readouterr().err
+    assert ("running already; gateway 127.0.0.1:2" if comes_up else "ended before it was ready") in told
 
 
 def test_served_requests_are_read_from_the_metrics_ports(folder) -> None:
