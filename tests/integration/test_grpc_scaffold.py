@@ -118,6 +118,21 @@ async def test_call_without_metadata_gets_an_id_and_one_access_line(
     assert (line.method, line.code, line.request_id) == ("AudioService/Ask", "OK", seen.request_id)
 
 
+@pytest.mark.parametrize(("is_stage", "num_lines"), [(True, 1), (False, 3)])
+async def test_stage_whose_model_is_away_writes_one_line_for_many_calls(
+    caplog: pytest.LogCaptureFixture, is_stage: bool, num_lines: int
+) -> None:
+    caplog.set_level(logging.INFO, "eureka")
+    async with serving(standard_interceptors(trusts_tenant=is_stage)) as served:
+        for _ in range(3):
+            stream = served.stub.Generate(api.GenerateRequest(model="StageUnavailableError"))
+            with pytest.raises(grpc.aio.AioRpcError):
+                _ = [message async for message in stream]
+        await served.stub.Ask(api.AskRequest())
+    codes = [record.code for record in caplog.records if record.message == "call_ended"]
+    assert codes == [*["UNAVAILABLE"] * num_lines, "OK"]
+
+
 async def test_deadline_and_cancellation_reach_the_handler(
     served: Serving, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -1,6 +1,6 @@
 """The interceptors of a server; `standard_interceptors` gives them in their order.
 
-context   request id, trace, deadline -> `current_call()`; one access line a call
+context   request id, trace, deadline -> `current_call()`; one access line a call, fewer while a model is away
 metrics   counts and durations
 errors    the error tree to a status; nothing else leaves a handler
 keys      gateway only: who calls, and whether they may
@@ -11,7 +11,7 @@ answers   tells health and supervisor of each real answer
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from time import monotonic
@@ -40,6 +40,10 @@ METHOD_SCOPES: Mapping[str, Scope] = {
 """What a method of the gateway asks of a key; one that is not here asks for admin."""
 
 
+_AWAY_LINE_SECONDS = 10.0
+"""Between lines that say the same; those of two minutes of loading fit on a page."""
+
+
 class AnswerObserver(Protocol):
     """Whoever wants to know that the model answers: readiness, the supervisor."""
 
@@ -53,17 +57,43 @@ class AnswerObserver(Protocol):
         """So many calls wait for the model now."""
 
 
+class AwayLines:
+    """Chooses access lines of a stage whose model is away: the first of a method, then one in ten seconds.
+
+    Probes ask all the time then; calls of users have their lines at the gateway, too.
+
+    Args:
+        clock: seconds, monotonic.
+    """
+
+    def __init__(self, clock: Callable[[], float] = monotonic) -> None:
+        self._clock = clock
+        self._next: dict[str, float] = {}
+
+    def admits(self, method: str, code: grpc.StatusCode) -> bool:
+        """Whether a call that ended so gets its line; any other code begins anew."""
+        if code is not grpc.StatusCode.UNAVAILABLE:
+            self._next.pop(method, None)
+            return True
+        if self._clock() < self._next.get(method, 0.0):
+            return False
+        self._next[method] = self._clock() + _AWAY_LINE_SECONDS
+        return True
+
+
 class ContextInterceptor(AroundInterceptor):
     """Sets `current_call()` and writes one line a call: method, code, duration, request id.
 
     Args:
-        trusts_tenant: take the tenant from the metadata; for stages, which only the gateway calls.
+        trusts_tenant: take the tenant from the metadata; for stages, which only the gateway calls, and which
+            leave lines out while their model is away.
         priority: of calls whose message says nothing.
     """
 
     def __init__(self, *, trusts_tenant: bool = False, priority: Priority = Priority.DEFAULT) -> None:
         self._trusts_tenant = trusts_tenant
         self._priority = priority
+        self._away_lines = AwayLines() if trusts_tenant else None
 
     @asynccontextmanager
     async def around(self, call: ServedCall) -> AsyncIterator[None]:
@@ -86,12 +116,14 @@ class ContextInterceptor(AroundInterceptor):
             self._log(call, error)
 
     def _log(self, call: ServedCall, error: BaseException | None) -> None:
-        context = current_call()
+        context, code = current_call(), ended_code(call, error)
+        if self._away_lines is not None and not self._away_lines.admits(call.short_method, code):
+            return
         logger.info(
             "call_ended",
             extra={
                 "method": call.short_method,
-                "code": ended_code(call, error).name,
+                "code": code.name,
                 "duration_seconds": round(monotonic() - call.started, 6),
                 "request_id": context.request_id,
                 "trace_id": metadata.trace_id_of(context.traceparent),
