@@ -67,7 +67,8 @@ class Stack:
     Attributes:
         fused: a gateway that embeds by one call.
         two_stage: one that embeds by two.
-        stages: clients of the stages.
+        stages: clients of the stages, which embed by one call.
+        two_stage_stages: the same, which embed by two.
         listener: the same checkpoint in this process.
         end_id: end of an answer.
     """
@@ -75,6 +76,7 @@ class Stack:
     fused: Caller
     two_stage: Caller
     stages: StageClients
+    two_stage_stages: StageClients
     listener: Listener
     end_id: int
 
@@ -94,14 +96,18 @@ async def running_stack(
         settings = stack_settings(checkpoint, triton_address)
         targets = await started_stages(stack, settings)
         section = {"port": 0, "upload_folder": folder, **targets, **gateway}
-        stages = open_stages(Settings(gateway={**section, "embedding_path": "fused"}))
-        stack.push_async_callback(stages.close)
+        stages = [
+            open_stages(Settings(gateway={**section, "embedding_path": path}))
+            for path in ("fused", "two_stage")
+        ]
+        for each in stages:
+            stack.push_async_callback(each.close)
         callers = [
             await _caller(stack, settings.model_copy(update=_section(section, path)))
             for path in ("fused", "two_stage")
         ]
         listener, end_id = own_listener(checkpoint)
-        yield Stack(*callers, stages, listener, end_id)
+        yield Stack(*callers, *stages, listener, end_id)
 
 
 def stack_settings(checkpoint: Path, triton_address: str, **more: Any) -> Settings:

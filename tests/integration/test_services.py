@@ -12,7 +12,6 @@ import pytest_asyncio
 from eureka.api.v1 import audio_service_pb2 as api
 from eureka.api.v1 import content_pb2 as content
 from eureka.api.v1 import model_service_pb2
-from eureka.clients.stages import StageClients
 from eureka.pipeline.conversation import AudioItem, SpokenTurn
 from eureka.pipeline.options import ListenOptions
 from eureka.runtime.triton import TritonLauncher
@@ -181,10 +180,11 @@ async def test_greedy_ids_over_the_stages_equal_this_process(stack: Stack, tiny_
 async def test_embeddings_are_equal_on_both_paths(stack: Stack) -> None:
     context = CallContext("embed")
     items = [CLIP, OTHER[:1], LONG]
-    fused = await stack.stages.embed(items, context)
 
-    two_stage: StageClients = stack.two_stage.gateway._stages
-    assert np.array_equal(fused, await two_stage.embed(items, context))
+    fused = await stack.stages.embed(items, context)
+    two_stage = await stack.two_stage_stages.embed(items, context)
+
+    assert np.array_equal(fused, two_stage)
 
 
 # -- options ---------------------------------------------------------------------------------------

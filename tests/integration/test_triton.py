@@ -246,6 +246,22 @@ async def test_same_id_twice_at_a_time_is_refused(client: TritonClient, tokenize
             await collect(client.generate(prompt(4, request_id="twice")))
 
 
+async def test_audio_that_nobody_waits_for_any_more_is_not_encoded(
+    client: TritonClient, triton: TritonLauncher
+) -> None:
+    """Triton drops what waits in its queue; these are in the batch that runs."""
+    pcm = noise(400.0)
+    before = metrics(triton)["eureka_audio_seconds_total"]
+    first, *mates = [asyncio.create_task(client.infer_frames([pcm])) for _ in range(6)]
+    await first  # the others came meanwhile, and are one batch now
+    for call in mates:
+        call.cancel()
+    await asyncio.gather(*mates, return_exceptions=True)
+    await client.infer_frames([noise(1.0)])  # behind all of them
+    await until(lambda: metrics(triton)["eureka_audio_seconds_total"] > before + 400.0)
+    assert metrics(triton)["eureka_audio_seconds_total"] - before < 1_300.0
+
+
 # -- streams ---------------------------------------------------------------------------------------
 
 

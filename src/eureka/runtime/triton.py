@@ -30,6 +30,7 @@ from eureka.clients.channels import ChannelConfig, open_sync_channel
 from eureka.clients.triton_wire import error_of_rpc, probe_request, read_stream_response
 from eureka.engine.messages import LLM_DECODER, MODELS
 from eureka.errors import AlreadyExistsError, EurekaError, StageUnavailableError
+from eureka.runtime.triton_left_over import SHARED_MEMORY, remove_left_over, work_prefix
 from eureka.runtime.triton_wheel import TritonWheel, find_triton_wheel
 
 _log = logging.getLogger(__name__)
@@ -39,7 +40,6 @@ _POLL_SECONDS = 0.1
 _LOG_TAIL_LINES = 30
 
 _STUB_NAME = "triton_python_backend_stub"
-_SHARED_MEMORY = Path("/dev/shm")
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,7 +155,8 @@ class TritonLauncher:
     # -- starting ----------------------------------------------------------------------------------
 
     def _spawn(self) -> None:
-        self._work_folder = Path(tempfile.mkdtemp(prefix="eureka-triton-"))
+        remove_left_over()
+        self._work_folder = Path(tempfile.mkdtemp(prefix=work_prefix(os.getpid())))
         backends = self._wheel.build_backends(self._work_folder)
         repository = self._wheel.copy_repository(self.config.repository, self._work_folder)
         # The kernel tells the child of its parent's death when the thread that made it ends, so this
@@ -202,7 +203,7 @@ class TritonLauncher:
 
     @property
     def _shared_memory_prefix(self) -> str:
-        return f"eureka-triton-{os.getpid()}-{self.config.grpc_port}-"
+        return f"{work_prefix(os.getpid())}{self.config.grpc_port}-"
 
     def _wait_until_ready(self, deadline: float) -> None:
         with open_sync_channel(ChannelConfig(self.config.grpc_address)) as channel:
@@ -230,7 +231,7 @@ class TritonLauncher:
         if self._work_folder is not None:
             shutil.rmtree(self._work_folder, ignore_errors=True)
             self._work_folder = None
-        for path in _SHARED_MEMORY.glob(f"{self._shared_memory_prefix}*"):
+        for path in SHARED_MEMORY.glob(f"{self._shared_memory_prefix}*"):
             path.unlink(missing_ok=True)
 
 

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from eureka.engine.messages import ModelSpec, TensorSpec, delta_json, error_text
 from eureka.engine.request import Delta, LabelScores
-from eureka.errors import EurekaError, InvalidInputError, WrongStateError
+from eureka.errors import CancelledError, EurekaError, InvalidInputError, WrongStateError
 
 _log = logging.getLogger(__name__)
 
@@ -32,6 +32,8 @@ _VARIABLES = {
     "max_waiting": "EUREKA_TRITON__MAX_WAITING",
 }
 """Parameter -> environment variable: names that `Settings` knows, so that all components may share them."""
+
+_CALLER_GONE = "the request was cancelled before its turn"
 
 Arrays = Mapping[str, NDArray[Any]]
 
@@ -118,7 +120,7 @@ def check_round_trip(pb_utils: Any) -> None:
 def answer_each(
     pb_utils: Any, spec: ModelSpec, requests: Sequence[Any], answer: Callable[[Arrays], Arrays]
 ) -> list[Any]:
-    """One response a request, an error where `answer` raises.
+    """One response a request: an error where `answer` raises, and where the caller has gone meanwhile.
 
     Args:
         pb_utils: Triton's.
@@ -189,6 +191,8 @@ class TritonSender:
 
 def _answer(pb_utils: Any, spec: ModelSpec, request: Any, answer: Callable[[Arrays], Arrays]) -> Any:
     try:
+        if request.is_cancelled():  # while those before it in the batch were computed, or it waited
+            raise CancelledError(_CALLER_GONE)
         found = answer(read_inputs(pb_utils, spec, request))
         arrays = {name: array[None] if spec.is_batched else array for name, array in found.items()}
         return pb_utils.InferenceResponse([pb_utils.Tensor(name, array) for name, array in arrays.items()])
