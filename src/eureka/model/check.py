@@ -22,7 +22,8 @@ from eureka.model.adapter import MoeAdapter
 from eureka.model.adapter_resolve import AdapterOverride, ResolvedAdapter
 from eureka.model.adapter_spec import ACTIVATIONS, SHARED_PLACES
 from eureka.model.eureka_audio import EurekaAudio
-from eureka.model.weights import ADAPTER_PREFIX, LoadPlan, load_checkpoint, plan_load, read_adapter
+from eureka.model.load_plan import ADAPTER_PREFIX, LoadPlan, plan_load
+from eureka.model.weights import load_checkpoint, read_adapter
 
 MAX_EXHAUSTIVE_TRIALS = 96
 """Up to this many combinations all are tried; beyond, one choice at a time is improved until none helps."""

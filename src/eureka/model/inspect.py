@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from eureka.model.load_plan import plan_load
 from eureka.model.load_report import LoadReport
-from eureka.model.weights import plan_load
 
 
 def inspect_checkpoint(folder: Path) -> LoadReport:

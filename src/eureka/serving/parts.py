@@ -11,14 +11,8 @@ from torch import Tensor, nn
 from eureka.model.adapter import MoeAdapter
 from eureka.model.decoder import Decoder
 from eureka.model.encoder import AudioEncoder
-from eureka.model.weights import (
-    ADAPTER_PREFIX,
-    BACKBONE_PREFIX,
-    ENCODER_PREFIX,
-    LoadPlan,
-    plan_load,
-    read_adapter,
-)
+from eureka.model.load_plan import ADAPTER_PREFIX, BACKBONE_PREFIX, ENCODER_PREFIX, LoadPlan, plan_load
+from eureka.model.weights import build_empty, read_adapter, read_tensor
 
 Part = TypeVar("Part", bound=nn.Module)
 
@@ -30,7 +24,7 @@ def load_encoder(folder: Path, dtype: torch.dtype, device: str) -> tuple[AudioEn
         InvalidCheckpointError: the folder as a whole does not fit.
     """
     plan = plan_load(folder)
-    encoder = plan.build_empty().audio_encoder.speech_encoder
+    encoder = build_empty(plan).audio_encoder.speech_encoder
     return _filled(encoder, _stored(plan, encoder, ENCODER_PREFIX, dtype, device)), plan
 
 
@@ -39,20 +33,20 @@ def load_adapter(folder: Path, dtype: torch.dtype, device: str) -> tuple[MoeAdap
     plan = plan_load(folder)
     tensors = read_adapter(plan.stored, plan.adapter.layout, dtype, device)
     own = {name.removeprefix(ADAPTER_PREFIX): tensor for name, tensor in tensors.items()}
-    return _filled(plan.build_empty().audio_moe_adaptor, own), plan
+    return _filled(build_empty(plan).audio_moe_adaptor, own), plan
 
 
 def load_decoder(folder: Path, dtype: torch.dtype, device: str) -> tuple[Decoder, LoadPlan]:
     """The language model of a checkpoint; as `load_encoder`."""
     plan = plan_load(folder)
-    decoder = plan.build_empty().backbone
+    decoder = build_empty(plan).backbone
     return _filled(decoder, _stored(plan, decoder, BACKBONE_PREFIX, dtype, device)), plan
 
 
 def _stored(
     plan: LoadPlan, part: nn.Module, prefix: str, dtype: torch.dtype, device: str
 ) -> dict[str, Tensor]:
-    return {name: plan.stored.read(prefix + name).to(device, dtype) for name in part.state_dict()}
+    return {name: read_tensor(plan.stored, prefix + name).to(device, dtype) for name in part.state_dict()}
 
 
 def _filled(part: Part, tensors: dict[str, Tensor]) -> Part:
