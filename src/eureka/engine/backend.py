@@ -18,19 +18,38 @@ from eureka.engine.request import Floats, Ids
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Prefill:
-    """A prompt on its way into a slot.
+    """A chunk of a prompt on its way into a slot; often the whole prompt.
 
     Attributes:
-        slot: a slot that holds nothing.
-        prompt_ids: (L,) int64.
-        audio_positions: (A,) indices of the prompt positions that hold audio.
-        audio_embeddings: (A, W) float32, written at these positions unscaled.
+        slot: a slot that holds exactly `start` tokens.
+        prompt_ids: (L,) int64, the chunk's own, at least one.
+        audio_positions: (A,) indices within the chunk of the positions that hold audio.
+        audio_embeddings: (A, W) float32, the chunk's own, written at these positions unscaled.
+        start: tokens that the slot holds already, which is the position of the chunk's first token.
     """
 
     slot: int
     prompt_ids: Ids
     audio_positions: Ids
     audio_embeddings: Floats
+    start: int = 0
+
+
+class SavedPrefix(Protocol):
+    """Keys and values of a sequence's first tokens, copied out of a slot; only its backend can read it.
+
+    It stays as it was saved, whatever becomes of the slot, and may be loaded any number of times.
+    """
+
+    @property
+    def num_tokens(self) -> int:
+        """Tokens that a slot holds after loading it."""
+        ...
+
+    @property
+    def num_bytes(self) -> int:
+        """Memory it takes."""
+        ...
 
 
 class Backend(Protocol):
@@ -57,7 +76,7 @@ class Backend(Protocol):
         ...
 
     def prefill(self, prefills: Sequence[Prefill]) -> Floats:
-        """Run prompts and fill their slots; logits (n, V) float32 after each prompt's last token."""
+        """Append each chunk to what its slot holds; logits (n, V) float32 after each chunk's last token."""
         ...
 
     def decode(self, slots: Sequence[int], token_ids: Sequence[int]) -> Floats:
@@ -73,6 +92,14 @@ class Backend(Protocol):
         after the prefix and tokens 0 to t-1, for t = 1 to T-1. Token 0 is judged by the logits that
         `prefill` gave.
         """
+        ...
+
+    def save_prefix(self, slot: int, num_tokens: int) -> SavedPrefix:
+        """Copy of the first `num_tokens` tokens of `slot`, at most what it holds; the slot stays as it is."""
+        ...
+
+    def load_prefix(self, slot: int, prefix: SavedPrefix) -> None:
+        """Fill `slot`, which holds nothing, with a saved prefix; it then holds `prefix.num_tokens` tokens."""
         ...
 
     def release(self, slot: int) -> None:

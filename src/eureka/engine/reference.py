@@ -6,13 +6,14 @@ Correctness before speed: one padded pass per prefill, one pass over all slots p
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from eureka.engine.backend import Prefill
+from eureka.engine.backend import Prefill, SavedPrefix
 from eureka.engine.request import Floats
 from eureka.model.decoder import Decoder
 from eureka.model.kv_cache import KvCache
@@ -22,6 +23,24 @@ _FIRST_CAPACITY = 512
 
 _CONTINUATIONS_AT_ONCE = 16
 """Rows of one scoring pass; bounds the memory of logits (rows, T, V)."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ReferencePrefix:
+    """Saved keys and values, (layers, K, num_tokens, P) each; see `SavedPrefix`."""
+
+    keys: Tensor
+    values: Tensor
+
+    @property
+    def num_tokens(self) -> int:
+        """Tokens that a slot holds after loading it."""
+        return self.keys.shape[2]
+
+    @property
+    def num_bytes(self) -> int:
+        """Memory of keys and values."""
+        return self.keys.nbytes + self.values.nbytes
 
 
 class ReferenceBackend:
@@ -66,21 +85,24 @@ class ReferenceBackend:
 
     @torch.inference_mode()
     def prefill(self, prefills: Sequence[Prefill]) -> Floats:
-        """Run prompts, right-padded together; logits (n, V) after each prompt's last token.
+        """Run chunks, right-padded together; logits (n, V) after each chunk's last token.
 
-        Padding is never seen: its keys stand behind the prompt and are overwritten by what is decoded.
+        Padding is never seen: its keys all stand in the one place behind the chunk's last, which the
+        slot's next token overwrites.
         """
-        lengths = [len(p.prompt_ids) for p in prefills]
         slots = [p.slot for p in prefills]
-        assert not self._lengths[slots].any(), "a slot to prefill must be empty"
-        longest = max(lengths)
-        self._reserve(longest)
+        starts = np.array([p.start for p in prefills])
+        ends = starts + [len(p.prompt_ids) for p in prefills]
+        assert (self._lengths[slots] == starts).all(), "a chunk must begin where its slot ends"
+        longest, length = int((ends - starts).max()), int(ends.max())
+        self._reserve(length)
         embeddings = torch.stack([self._embed(p, longest) for p in prefills])  # (n, L, W)
-        rows = self._cache.rows(self._tensor(slots), longest)
-        hidden = self._decoder(embeddings, cache=rows)  # (n, L, W)
-        last = hidden[torch.arange(len(slots), device=self._device), self._tensor(lengths) - 1]  # (n, W)
-        self._lengths[slots] = lengths
-        return self._logits(last)
+        positions = np.minimum(starts[:, None] + np.arange(longest), ends[:, None])  # (n, L)
+        rows = self._cache.rows(self._tensor(slots), length)
+        hidden = self._decoder(embeddings, self._tensor(positions), rows)  # (n, L, W)
+        last = self._tensor(ends - starts - 1)
+        self._lengths[slots] = ends
+        return self._logits(hidden[torch.arange(len(slots), device=self._device), last])
 
     @torch.inference_mode()
     def decode(self, slots: Sequence[int], token_ids: Sequence[int]) -> Floats:
@@ -109,6 +131,25 @@ class ReferenceBackend:
             for scores in self._continue(slot, continuations[start : start + _CONTINUATIONS_AT_ONCE])
         ]
 
+    @torch.inference_mode()
+    def save_prefix(self, slot: int, num_tokens: int) -> ReferencePrefix:
+        """Copy of the first `num_tokens` tokens of `slot`."""
+        assert 0 < num_tokens <= self._lengths[slot], "only what a slot holds can be saved"
+        cache = self._cache
+        return ReferencePrefix(
+            cache.keys[:, slot, :, :num_tokens].clone(), cache.values[:, slot, :, :num_tokens].clone()
+        )
+
+    @torch.inference_mode()
+    def load_prefix(self, slot: int, prefix: SavedPrefix) -> None:
+        """Fill an empty `slot` with what was saved."""
+        assert isinstance(prefix, ReferencePrefix), "a prefix of another backend"
+        assert not self._lengths[slot], "a slot to load into must be empty"
+        self._reserve(prefix.num_tokens)
+        self._cache.keys[:, slot, :, : prefix.num_tokens] = prefix.keys
+        self._cache.values[:, slot, :, : prefix.num_tokens] = prefix.values
+        self._lengths[slot] = prefix.num_tokens
+
     def release(self, slot: int) -> None:
         """Forget what `slot` holds."""
         self._lengths[slot] = 0
@@ -130,7 +171,7 @@ class ReferenceBackend:
         return [chosen[row, : len(token_ids) - 1] for row, token_ids in enumerate(continuations)]
 
     def _embed(self, prefill: Prefill, length: int) -> Tensor:
-        """Prompt embeddings (length, W): the table's, audio rows put in place, zeros behind."""
+        """Embeddings (length, W) of a chunk: the table's, audio rows put in place, zeros behind."""
         embeddings = torch.zeros(length, self.embedding_width, dtype=self._dtype, device=self._device)
         embeddings[: len(prefill.prompt_ids)] = self._decoder.embed(self._tensor(prefill.prompt_ids))
         if len(prefill.audio_positions):
@@ -155,7 +196,7 @@ class ReferenceBackend:
     def _reserve(self, length: int) -> None:
         """Make room for `length` positions a slot."""
         assert length <= self._context_tokens, "the engine checks lengths at admission"
-        if length <= self._cache.capacity:
+        if length < self._cache.capacity:
             return
         old = self._cache
         self._cache = self._build_cache(min(max(2 * old.capacity, length), self._context_tokens))
@@ -163,7 +204,8 @@ class ReferenceBackend:
         self._cache.values[..., : old.capacity, :] = old.values
 
     def _build_cache(self, capacity: int) -> KvCache:
-        return KvCache(self._decoder.config, self._num_slots, capacity, self._dtype, self._device)
+        """A cache of `capacity` positions a slot and one more, for the padding of a full slot."""
+        return KvCache(self._decoder.config, self._num_slots, capacity + 1, self._dtype, self._device)
 
     def _logits(self, hidden: Tensor) -> Floats:
         logits: Floats = self._decoder.logits(hidden).float().cpu().numpy()

@@ -1,3 +1,6 @@
+from dataclasses import replace
+from itertools import pairwise
+
 import numpy as np
 import pytest
 import torch
@@ -96,3 +99,53 @@ def test_continuations_equal_uncached_forward_and_leave_the_slot(model: EurekaAu
 def test_context_of_backend_never_exceeds_that_of_the_checkpoint(model: EurekaAudio) -> None:
     limit = model.config.backbone.max_position_embeddings
     assert ReferenceBackend(model.backbone, 1, 10 * limit).context_tokens == limit
+
+
+def chunk_of(prefill: Prefill, start: int, end: int) -> Prefill:
+    inside = (prefill.audio_positions >= start) & (prefill.audio_positions < end)
+    return Prefill(
+        prefill.slot,
+        prefill.prompt_ids[start:end],
+        prefill.audio_positions[inside] - start,
+        prefill.audio_embeddings[inside],
+        start,
+    )
+
+
+@pytest.mark.parametrize("cuts", [(0, 1, 20), (0, 5, 6, 20), (0, 3, 4, 5, 19, 20)], ids=str)
+def test_prefill_in_chunks_equals_uncached_forward(model: EurekaAudio, cuts: tuple[int, ...]) -> None:
+    backend = ReferenceBackend(model.backbone, num_slots=3, context_tokens=64)
+    whole, mate = prefill_of(0, 2), prefill_of(1, 0, 31)
+    expected = uncached_logits(model, whole, [])
+    for start, end in pairwise(cuts):
+        beside = [chunk_of(mate, 0, 9)] if start == 0 else []
+        logits = backend.prefill([chunk_of(whole, start, end), *beside])
+        np.testing.assert_allclose(logits[0], expected[end - 1], **CLOSE)
+
+
+def test_prefill_beside_a_chunk_that_fills_the_context_leaves_both_right(model: EurekaAudio) -> None:
+    backend = ReferenceBackend(model.backbone, num_slots=2, context_tokens=64)
+    full, other = prefill_of(0, 0, 64), prefill_of(1, 1, 50)
+    backend.prefill([chunk_of(full, 0, 60)])
+    logits = backend.prefill([chunk_of(full, 60, 64), other])  # 46 places of padding behind the last position
+    np.testing.assert_allclose(logits[0], uncached_logits(model, full, [])[-1], **CLOSE)
+    np.testing.assert_allclose(logits[1], uncached_logits(model, other, [])[-1], **CLOSE)
+
+
+def test_prefix_saved_and_loaded_elsewhere_goes_on_as_if_never_moved(model: EurekaAudio) -> None:
+    backend = ReferenceBackend(model.backbone, num_slots=3, context_tokens=700)
+    prefill = prefill_of(0, 1)
+    backend.prefill([prefill])
+    backend.decode([1], [7])
+    saved = backend.save_prefix(1, 21)
+    short = backend.save_prefix(1, 12)
+    backend.release(1)
+    backend.prefill([prefill_of(2, 1, 600)])  # takes the slot, and makes the cache grow
+    backend.load_prefix(0, saved)
+    backend.load_prefix(2, short)
+    logits = backend.decode([0], [8])
+    np.testing.assert_allclose(logits[0], uncached_logits(model, prefill, [7, 8])[-1], **CLOSE)
+    rest = chunk_of(replace(prefill, slot=2), 12, 20)
+    np.testing.assert_allclose(backend.prefill([rest])[0], uncached_logits(model, prefill, [])[-1], **CLOSE)
+    assert (saved.num_tokens, short.num_tokens) == (21, 12)
+    assert saved.num_bytes == 21 * 2 * 2 * 64 * 4  # tokens, layers, keys and values, width of a head, float32
