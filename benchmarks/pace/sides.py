@@ -1,0 +1,178 @@
+"""Our side: the CPU backend in the numerics that a user may choose, its engine, and steps timed."""
+
+from __future__ import annotations
+
+import itertools
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from eureka.engine.audio_embedder import AudioEmbedder
+from eureka.engine.audio_parts import WindowEncoder
+from eureka.engine.backend import Backend, Prefill
+from eureka.engine.choice import BackendChoice, open_backend, open_encoder
+from eureka.engine.engine import Engine, EngineLimits
+from eureka.engine.handle import RequestHandle
+from eureka.engine.repetition import RepetitionRule
+from eureka.engine.request import Floats, Request
+from eureka.model.config import EurekaConfig
+from eureka.model.eureka_audio import EurekaAudio
+from eureka.model.load_plan import plan_load
+from eureka.model.weights import load_checkpoint
+from eureka.text.prompts import Prompt
+from eureka.types import Priority, SamplingParams
+
+Numerics = Literal["exact", "fast"]
+
+NUMERICS: tuple[Numerics, ...] = ("exact", "fast")
+"""float32, and int8 weights with activations quantised by row."""
+
+GRAPHS = Path(__file__).resolve().parent.parent.parent / "build" / "benchmarks" / "graphs"
+"""Kept between runs, apart from those of the users."""
+
+NEVER = 10**6
+"""Tokens that must repeat before an answer counts as a loop: watched at the usual cost, never stopped."""
+
+
+class NotThereError(Exception):
+    """This checkout, machine or environment lacks what a row needs; the message is its reason."""
+
+
+@dataclass(frozen=True, slots=True)
+class Side:
+    """A checkpoint in one kind of arithmetic of the CPU backend.
+
+    Attributes:
+        folder: of the checkpoint.
+        numerics: out of `NUMERICS`.
+        num_threads: inside one operator.
+        graphs: folder that keeps graphs.
+    """
+
+    folder: Path
+    numerics: Numerics = "exact"
+    num_threads: int = 1
+    graphs: Path = GRAPHS
+
+    @property
+    def name(self) -> str:
+        """What computes, for notes."""
+        return f"onnx {self.numerics}"
+
+    @property
+    def choice(self) -> BackendChoice:
+        """As the settings of a process say it."""
+        return BackendChoice("onnx", self.numerics, num_threads=self.num_threads, cache_folder=self.graphs)
+
+    def backend(self, num_slots: int, context_tokens: int = 1024) -> Backend:
+        """The decoder."""
+        return open_backend(plan_load(self.folder), self.choice, num_slots, context_tokens)
+
+    def embedder(self) -> AudioEmbedder:
+        """Log-mel, encoder and adapter."""
+        return AudioEmbedder.open(plan_load(self.folder), self.choice)
+
+    def encoder(self) -> WindowEncoder:
+        """The encoder alone."""
+        return open_encoder(plan_load(self.folder), self.choice)
+
+    def engine(self, num_slots: int, context_tokens: int = 1024) -> Engine:
+        """An engine over the decoder whose answers end by length only."""
+        backend = self.backend(num_slots, context_tokens)
+        limits = EngineLimits(repetition=RepetitionRule(min_tokens=NEVER))
+        penalty = EurekaConfig.from_folder(self.folder).repetition_penalty
+        # No token of the vocabulary ends an answer, so nothing has to be banned on either side.
+        return Engine(backend, backend.vocab_size, limits=limits, repetition_penalty=penalty)
+
+
+@cache
+def torch_model(folder: Path) -> EurekaAudio:
+    """The checkpoint in torch, float32; loaded once, for it is the truth and the source of the peer."""
+    return load_checkpoint(folder)[0]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Asked:
+    """A prompt with the rows (A, W) of its audio."""
+
+    prompt: Prompt
+    embeddings: Floats
+
+
+_numbers = itertools.count()
+
+
+def submit(
+    engine: Engine, asked: Asked, max_new_tokens: int, priority: int = Priority.DEFAULT
+) -> RequestHandle:
+    """Ask an engine for exactly so many greedy tokens."""
+    return engine.submit(
+        Request(
+            f"bench-{next(_numbers)}",
+            asked.prompt.prompt_ids,
+            asked.prompt.token_type_ids,
+            asked.embeddings,
+            sampling=SamplingParams(max_new_tokens),
+            priority=priority,
+        )
+    )
+
+
+def generate(engine: Engine, asked: Asked, num_tokens: int) -> list[int]:
+    """Exactly so many greedy tokens, taken as the local commands take them."""
+    return [i for delta in submit(engine, asked, num_tokens) for i in delta.token_ids]
+
+
+def to_prefill(slot: int, asked: Asked) -> Prefill:
+    """The whole prompt as one chunk."""
+    prompt = asked.prompt
+    positions = np.flatnonzero(prompt.token_type_ids)
+    return Prefill(slot, prompt.prompt_ids, positions, asked.embeddings)
+
+
+def engine_step_seconds(engine: Engine, asked: Sequence[Asked], num_tokens: int) -> float:
+    """Processor seconds of a decode step of all requests together, prefill apart.
+
+    Counted from where each request has a first token to where the first one ends, so that all steps between
+    have all of them, however the engine mixes prompts and answers.
+    """
+    handles = [submit(engine, one, num_tokens) for one in asked]
+    counts = dict.fromkeys((handle.request_id for handle in handles), 0)
+    while not all(counts.values()):
+        engine.step()
+        _count(handles, counts)
+    counted, started, spent = sum(counts.values()), time.process_time(), 0.0
+    while all(handle.ending is None for handle in handles):
+        engine.step()
+        _count(handles, counts)
+        spent = time.process_time() - started
+    num_steps = (sum(counts.values()) - counted) / len(handles)
+    for handle in handles:
+        handle.cancel()
+    while engine.step():
+        pass
+    return spent / num_steps
+
+
+def _count(handles: Sequence[RequestHandle], counts: dict[str, int]) -> None:
+    for handle in handles:
+        while (delta := handle.take()) is not None:
+            counts[handle.request_id] += len(delta.token_ids)
+
+
+def bare_step_seconds(backend: Backend, asked: Sequence[Asked], num_tokens: int) -> float:
+    """Processor seconds of one `decode` of the backend and an argmax, without an engine."""
+    slots = list(range(len(asked)))
+    logits = np.concatenate([backend.prefill([to_prefill(slot, one)]) for slot, one in enumerate(asked)])
+    started = time.process_time()
+    for _ in range(num_tokens - 1):
+        logits = backend.decode(slots, logits.argmax(axis=-1).tolist())
+    spent = time.process_time() - started
+    for slot in slots:
+        backend.release(slot)
+    return spent / (num_tokens - 1)
