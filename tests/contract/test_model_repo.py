@@ -11,7 +11,7 @@ from google.protobuf import text_format
 from tritonclient.grpc import model_config_pb2
 
 from eureka.engine.messages import AUDIO_FRONTEND, LLM_DECODER, MODELS, ModelSpec, TensorSpec
-from eureka.serving.triton_model import ModelParameters
+from eureka.serving.triton_model import VARIABLES
 
 MAX_LINES = 80
 CONFIG_TYPES = {"FP32": "TYPE_FP32", "INT64": "TYPE_INT64", "BYTES": "TYPE_STRING"}
@@ -59,10 +59,10 @@ def test_config_takes_a_gpu_only_where_there_is_one(repo_root: Path, spec: Model
 def test_parameters_are_empty_and_known(repo_root: Path, spec: ModelSpec) -> None:
     """Empty, so that the environment counts; a load with an override comes before it."""
     parameters = read_config(repo_root, spec.name).parameters
-    assert set(parameters) <= set(ModelParameters.__slots__)
+    assert set(parameters) <= set(VARIABLES)
     assert all(parameter.string_value == "" for parameter in parameters.values())
     if spec is LLM_DECODER:
-        assert set(parameters) == set(ModelParameters.__slots__)
+        assert set(parameters) == set(VARIABLES)
 
 
 @specs

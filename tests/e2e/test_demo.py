@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from eureka.cli import demo
-from eureka.evaluation.routing import RouterPass
+from eureka.engine.audio_parts import RoutedTokens
 from eureka.types import SAMPLE_RATE_HZ, CoverageRow, Ending, HearingResult, Span, Task, Usage
 from tests.helpers.tiny_checkpoint import write_tiny_checkpoint
 
@@ -78,7 +78,7 @@ def test_expert_shares_lie_where_their_windows_were_heard():
     )
     result = HearingResult("", Task.TRANSCRIBE, "", (), coverage, 0.56, "tiny", Usage())
     gates = np.ones((2, 1), dtype=np.float32)
-    passes = [RouterPass(np.full((2, 1), expert), gates, 2) for expert in (0, 1)]
-    shares = demo.expert_shares_in_time(passes, result, 7 * token - 100)
+    passes = [RoutedTokens(gates, np.full((2, 1), expert), gates) for expert in (0, 1)]
+    shares = demo.expert_shares_in_time(passes, 2, result, 7 * token - 100)
     assert shares.argmax(axis=1)[shares.sum(axis=1) > 0].tolist() == [0, 0, 1, 1]
     assert shares.sum(axis=1).tolist() == [1, 1, 0, 0, 0, 1, 1]

@@ -15,10 +15,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-import torch
 
 from eureka.clients.triton import TritonClient, TritonOptions
 from eureka.clients.triton_wire import decoder_request
+from eureka.engine.choice import BackendChoice
 from eureka.engine.embedder import ReferenceEmbedder
 from eureka.engine.engine import Engine
 from eureka.engine.messages import DecoderCall
@@ -115,7 +115,7 @@ async def test_two_stages_fused_and_this_process_embed_alike(
     frames = await client.infer_frames(items)
     staged = await client.adapt(frames)
     fused = await client.embed(items)
-    own_frames = FrameEncoder.from_checkpoint(tiny_checkpoint, torch.float32, "cpu").encode(items)
+    own_frames = FrameEncoder.from_checkpoint(tiny_checkpoint, BackendChoice()).encode(items)
     own = ReferenceEmbedder(load_checkpoint(tiny_checkpoint)[0]).embed(items)
     np.testing.assert_array_equal(staged, fused)
     np.testing.assert_allclose(frames, own_frames, rtol=1e-5, atol=1e-5)

@@ -18,9 +18,7 @@ class TritonPythonModel:
     def initialize(self, args: dict[str, Any]) -> None:
         """Load the encoder and run it once."""
         parameters = prepare_process(pb_utils, args)
-        self._encoder = FrameEncoder.from_checkpoint(
-            parameters.checkpoint, parameters.dtype, parameters.device
-        )
+        self._encoder = FrameEncoder.from_checkpoint(parameters.checkpoint, parameters.choice)
         self._encoder.warm_up()
         self._audio_seconds = TritonCounter(
             pb_utils, "eureka_audio_seconds_total", "Seconds of audio that went through the encoder"

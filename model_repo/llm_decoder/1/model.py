@@ -33,8 +33,7 @@ class TritonPythonModel:
         parameters = prepare_process(pb_utils, args)
         self._decoder = LlmDecoder.from_checkpoint(
             parameters.checkpoint,
-            parameters.dtype,
-            parameters.device,
+            parameters.choice,
             DecoderOptions(num_slots=parameters.num_slots, max_waiting=parameters.max_waiting),
             DecoderMetrics(pb_utils).report,
         )

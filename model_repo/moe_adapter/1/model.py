@@ -18,9 +18,7 @@ class TritonPythonModel:
     def initialize(self, args: dict[str, Any]) -> None:
         """Load the adapter and run it once."""
         parameters = prepare_process(pb_utils, args)
-        self._adapter = FrameAdapter.from_checkpoint(
-            parameters.checkpoint, parameters.dtype, parameters.device
-        )
+        self._adapter = FrameAdapter.from_checkpoint(parameters.checkpoint, parameters.choice)
         self._adapter.warm_up()
         self._expert_tokens = TritonCounter(
             pb_utils,

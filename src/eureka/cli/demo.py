@@ -23,9 +23,9 @@ from eureka.cli.demo_picture import DemoPicture, LaneItem, draw_picture, mel_tic
 from eureka.cli.demo_served import show_served
 from eureka.cli.demo_text import Classified, DemoOutcome, outcome_lines, picture_texts
 from eureka.cli.local import LocalModel, checkpoint_folder, open_local
+from eureka.engine.audio_parts import RoutedTokens
 from eureka.errors import EurekaError
 from eureka.evaluation.demo_sample import DemoSample, make_demo_sample
-from eureka.evaluation.routing import RouterPass, watched_routers
 from eureka.evaluation.sets import SOUND_LABELS
 from eureka.pipeline.results import ResultBuilder
 from eureka.runtime.settings import checkout_root, load_settings
@@ -97,14 +97,14 @@ def listen(local: LocalModel, path: Path, sample: DemoSample | None, seed: int |
     recorder = _Recorder(local.pool.stream(str(path)))
     builder = ResultBuilder(str(path), local.config.name)
     started = time.perf_counter()
-    with watched_routers() as passes:
+    with local.embedder.watched() as passes:
         for window in local.listener.hear(recorder, [Task.TRANSCRIBE, Task.CAPTION]):
             builder.add(window)
     seconds = time.perf_counter() - started
     transcript, caption = builder.build(Task.TRANSCRIBE), builder.build(Task.CAPTION)
     pcm = recorder.pcm
     classified = tuple(_classify(local, pcm, start, end) for start, end in _stretches(pcm, sample))
-    shares = expert_shares_in_time(passes, transcript, len(pcm))
+    shares = expert_shares_in_time(passes, local.num_experts, transcript, len(pcm))
     return DemoOutcome(transcript, caption, classified, pcm, shares, seconds, sample, seed)
 
 
@@ -143,14 +143,13 @@ class _Recorder:
 
 
 def expert_shares_in_time(
-    passes: Sequence[RouterPass], result: HearingResult, num_samples: int
+    passes: Sequence[RoutedTokens], num_experts: int, result: HearingResult, num_samples: int
 ) -> NDArray[np.float32]:
     """Weight of each expert in each audio token of the file, (A, E); zeros where nothing was heard.
 
     Each window that was not silent went through the router once, in order; where two windows heard the
     same token, the later one stands.
     """
-    num_experts = passes[0].num_experts if passes else 1
     table = np.zeros((-(-num_samples // SAMPLES_PER_AUDIO_TOKEN), num_experts), dtype=np.float32)
     starts: dict[int, int] = {}
     for row in result.coverage:
@@ -158,7 +157,7 @@ def expert_shares_in_time(
             starts.setdefault(row.window, row.heard.start_sample)
     for passed, start in zip(passes, starts.values(), strict=False):
         first = round(start / SAMPLES_PER_AUDIO_TOKEN)
-        rows = passed.shares[: max(0, len(table) - first)]
+        rows = passed.shares(num_experts)[: max(0, len(table) - first)]
         table[first : first + len(rows)] = rows
     return table
 

@@ -7,19 +7,18 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-import torch
-
 from eureka.audio.decode import DecodeLimits
 from eureka.audio.decode_pool import DecodePool
-from eureka.engine.embedder import ReferenceEmbedder
+from eureka.engine.audio_embedder import AudioEmbedder
+from eureka.engine.choice import open_backend
 from eureka.engine.engine import Engine
-from eureka.engine.reference import ReferenceBackend
 from eureka.errors import NotFoundError
 from eureka.model.config import EurekaConfig
-from eureka.model.weights import load_checkpoint
+from eureka.model.load_plan import plan_load
 from eureka.pipeline.engine_decoder import EngineDecoder
 from eureka.pipeline.listener import Listener
 from eureka.pipeline.options import ListenerSettings
+from eureka.runtime.backend import backend_choice
 from eureka.runtime.memory import give_back_large_blocks
 from eureka.runtime.settings import Settings
 from eureka.text.prompts import PromptBuilder
@@ -39,13 +38,15 @@ class LocalModel:
         engine: decodes one request at a time.
         listener: answers about audio.
         pool: decodes untrusted files.
+        num_experts: of the adapter.
     """
 
     config: EurekaConfig
-    embedder: ReferenceEmbedder
+    embedder: AudioEmbedder
     engine: Engine
     listener: Listener
     pool: DecodePool
+    num_experts: int
 
 
 @contextmanager
@@ -60,24 +61,23 @@ def open_local(settings: Settings, checkpoint: Path | None = None) -> Iterator[L
     folder = checkpoint_folder(settings, checkpoint)
     audio = settings.audio
     with DecodePool(audio.num_workers, DecodeLimits(**audio.limits())) as pool:
-        torch.set_num_threads(settings.num_threads)
-        model, _ = load_checkpoint(folder, getattr(torch, settings.dtype))
-        tokenizer = Tokenizer.from_folder(folder)
-        embedder = ReferenceEmbedder(model)
-        backend = ReferenceBackend(model.backbone, _NUM_SLOTS)
-        prompts = PromptBuilder(tokenizer, model.config)
-        engine = Engine(backend, tokenizer.end_id, repetition_penalty=model.config.repetition_penalty)
+        plan, choice = plan_load(folder), backend_choice(settings)
+        config, tokenizer = plan.config, Tokenizer.from_folder(folder)
+        embedder = AudioEmbedder.open(plan, choice)
+        backend = open_backend(plan, choice, _NUM_SLOTS)
+        prompts = PromptBuilder(tokenizer, config)
+        engine = Engine(backend, tokenizer.end_id, repetition_penalty=config.repetition_penalty)
         listener = Listener(
             embedder,
             EngineDecoder(engine, tokenizer, prompts),
             ListenerSettings(
-                model=model.config.name,
-                best_window_seconds=model.config.best_window_seconds,
+                model=config.name,
+                best_window_seconds=config.best_window_seconds,
                 max_prompt_audio_seconds=settings.max_ask_audio_seconds,
                 silence_dbfs=audio.silence_dbfs,
             ),
         )
-        yield LocalModel(model.config, embedder, engine, listener, pool)
+        yield LocalModel(config, embedder, engine, listener, pool, plan.adapter.spec.num_experts)
 
 
 def checkpoint_folder(settings: Settings, checkpoint: Path | None) -> Path:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 import numpy as np
 
@@ -35,6 +36,7 @@ class AudioEmbedder:
     def __init__(self, encoder: WindowEncoder, router: TokenRouter, config: EurekaConfig) -> None:
         self._encoder, self._router, self._config = encoder, router, config
         self._encoded_tokens = 0
+        self._watchers: list[list[RoutedTokens]] = []
         self._counting = threading.Lock()
 
     @classmethod
@@ -56,11 +58,7 @@ class AudioEmbedder:
         return self._encoded_tokens * _SECONDS_PER_AUDIO_TOKEN
 
     def embed(self, items: Sequence[Pcm]) -> Floats:
-        """Audio embeddings (A, W) of the items of one request, in order; as `route`."""
-        return self.route(items).audio_embeddings
-
-    def route(self, items: Sequence[Pcm]) -> RoutedTokens:
-        """The items' embeddings, and which experts made them.
+        """Audio embeddings (A, W) of the items of one request, in order.
 
         Windows go through the encoder one at a time, so that the result does not depend on anything
         but these items; then all their tokens go through the adapter together, as in two stages apart.
@@ -71,7 +69,20 @@ class AudioEmbedder:
         Raises:
             InvalidAudioError: no items, or one without samples.
         """
-        return self._router.route(np.concatenate(list(self._tokens(items))))
+        routed = self._router.route(np.concatenate(list(self._tokens(items))))
+        for seen in self._watchers:
+            seen.append(routed)
+        return routed.audio_embeddings
+
+    @contextmanager
+    def watched(self) -> Iterator[list[RoutedTokens]]:
+        """Collects what goes through the adapter while entered, in order."""
+        seen: list[RoutedTokens] = []
+        self._watchers.append(seen)
+        try:
+            yield seen
+        finally:
+            self._watchers.remove(seen)
 
     def embed_many(self, clips: Sequence[Pcm]) -> Iterator[tuple[int, Floats]]:
         """Embeddings of many requests of one item each; (index, (A, W)), shortest clips first."""

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
+import numpy as np
+
 from eureka.engine.request import Floats, Ids
 
 
@@ -15,12 +17,18 @@ class RoutedTokens:
     Attributes:
         audio_embeddings: (A, W) float32.
         selected: (A, k) experts that served each token, best first.
-        router_probabilities: (A, E) float32, softmax over all experts.
+        gates: (A, k) float32, weight of each of them.
     """
 
     audio_embeddings: Floats
     selected: Ids
-    router_probabilities: Floats
+    gates: Floats
+
+    def shares(self, num_experts: int) -> Floats:
+        """Weight of each expert in each token, (A, E); rows sum to 1 where gates do."""
+        table = np.zeros((len(self.selected), num_experts), dtype=np.float32)
+        np.put_along_axis(table, self.selected, self.gates, axis=1)
+        return table
 
 
 class WindowEncoder(Protocol):

@@ -17,6 +17,9 @@ from eureka.model.load_plan import LoadPlan
 BackendName = Literal["auto", "onnx", "reference"]
 Numerics = Literal["exact", "fast"]
 
+GRAPHS = "graphs"
+"""Folder below the cache folder that keeps graphs."""
+
 
 @dataclass(frozen=True, slots=True)
 class BackendChoice:

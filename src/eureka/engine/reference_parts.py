@@ -51,7 +51,7 @@ class ReferenceRouter:
         return RoutedTokens(
             routed.audio_embeddings.float().cpu().numpy(),
             routed.selected.cpu().numpy(),
-            routed.router_probabilities.float().cpu().numpy(),
+            routed.gates.float().cpu().numpy(),
         )
 
 

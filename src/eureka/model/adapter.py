@@ -36,11 +36,13 @@ class AdapterOutput(NamedTuple):
         audio_embeddings: (N, W).
         router_probabilities: (N, E) float32, softmax over all experts before selection.
         selected: (N, k) int64, experts that served each token, best first.
+        gates: (N, k) float32, weight of each of them.
     """
 
     audio_embeddings: Tensor
     router_probabilities: Tensor
     selected: Tensor
+    gates: Tensor
 
 
 class Router(nn.Module):
@@ -202,7 +204,7 @@ class MoeAdapter(nn.Module):
         out = self._project(self.mixed_norm(mixed))
         if shared is not None and self.spec.shared_place == "after_projection":
             out = out + shared
-        return AdapterOutput(self.output_norm(out), probabilities, selected)
+        return AdapterOutput(self.output_norm(out), probabilities, selected, gates)
 
     def set_output_scale(self, scale: float) -> None:
         """Set every weight of the output norm to `scale`, the size of fresh audio embeddings."""

@@ -76,8 +76,12 @@ class Settings(BaseSettings):
     """Gateway of the commands, host:port; empty takes the running local stack, else this process."""
     api_key: ApiKeySecret = Field(SecretStr(""))
     """Key that the commands send to a gateway; never printed."""
+    backend: Literal["auto", "onnx", "reference"] = "auto"
+    """What computes: onnx (CPU, no torch), reference (torch), or auto: onnx for float32 on a CPU."""
+    numerics: Literal["exact", "fast"] = "exact"
+    """float32 throughout, or int8 products in the linears of decoder and adapter (onnx only)."""
     dtype: Literal["float32", "bfloat16", "float16"] = "float32"
-    """Arithmetic of the model."""
+    """Arithmetic of the model; all but float32 need the reference backend."""
     num_threads: int = Field(1, ge=1, le=256)
     """Threads inside one tensor operation; more than one often costs more than it brings."""
     max_ask_audio_seconds: float = Field(120.0, gt=0)

@@ -142,7 +142,11 @@ def _triton_part(
         metrics_port=metrics,
         environment={
             "EUREKA_CHECKPOINT": str(settings.checkpoint),
+            "EUREKA_BACKEND": settings.backend,
+            "EUREKA_NUMERICS": settings.numerics,
             "EUREKA_DTYPE": settings.dtype,
+            "EUREKA_NUM_THREADS": str(settings.num_threads),
+            "EUREKA_CACHE_FOLDER": str(settings.cache_folder),
             "EUREKA_TRITON__DEVICE": settings.triton.device,
             "EUREKA_TRITON__NUM_SLOTS": str(settings.triton.num_slots),
             "EUREKA_TRITON__MAX_WAITING": str(settings.triton.max_waiting),

@@ -6,49 +6,48 @@ import threading
 from pathlib import Path
 
 import numpy as np
-import torch
 
+from eureka.engine.audio_parts import TokenRouter
+from eureka.engine.choice import BackendChoice, open_router
 from eureka.engine.request import Floats
 from eureka.errors import InvalidInputError
-from eureka.model.adapter import MoeAdapter
-from eureka.serving.parts import load_adapter
+from eureka.model.adapter_spec import AdapterSpec
+from eureka.model.load_plan import plan_load
 
 
 class FrameAdapter:
     """A mixture-of-experts adapter that counts where its tokens went.
 
     Args:
-        adapter: weights, on their device.
+        router: adapts tokens.
+        spec: of the adapter.
         stack_frames: encoder frames of one audio token.
     """
 
-    def __init__(self, adapter: MoeAdapter, stack_frames: int) -> None:
-        self._adapter = adapter.eval()
-        self._stack_frames = stack_frames
-        weight = adapter.router.weight
-        self._dtype, self._device = weight.dtype, weight.device
-        self._expert_tokens = np.zeros(adapter.spec.num_experts, dtype=np.int64)
+    def __init__(self, router: TokenRouter, spec: AdapterSpec, stack_frames: int) -> None:
+        self._router, self._spec, self._stack_frames = router, spec, stack_frames
+        self._expert_tokens = np.zeros(spec.num_experts, dtype=np.int64)
         self._counting = threading.Lock()
 
     @classmethod
-    def from_checkpoint(cls, folder: Path, dtype: torch.dtype, device: str) -> FrameAdapter:
+    def from_checkpoint(cls, folder: Path, choice: BackendChoice) -> FrameAdapter:
         """The adapter of a checkpoint folder, no other weights.
 
         Raises:
             InvalidCheckpointError: the folder does not fit.
         """
-        adapter, plan = load_adapter(folder, dtype, device)
-        return cls(adapter, plan.config.stack_frames)
+        plan = plan_load(folder)
+        return cls(open_router(plan, choice), plan.adapter.spec, plan.config.stack_frames)
 
     @property
     def frame_width(self) -> int:
         """D, the width of encoder frames."""
-        return self._adapter.spec.input_size // self._stack_frames
+        return self._spec.input_size // self._stack_frames
 
     @property
     def width(self) -> int:
         """W, the width of audio embeddings."""
-        return self._adapter.spec.output_size
+        return self._spec.output_size
 
     @property
     def expert_tokens(self) -> tuple[int, ...]:
@@ -69,20 +68,14 @@ class FrameAdapter:
             return np.zeros((0, self.width), dtype=np.float32)
         self._check(frames)
         stacked = frames.reshape(-1, self._stack_frames * self.frame_width)  # (A, stack * D)
-        embeddings, counts = self._route(stacked)
+        routed = self._router.route(stacked)
         with self._counting:
-            self._expert_tokens += counts
-        return embeddings
+            self._expert_tokens += np.bincount(routed.selected.ravel(), minlength=len(self._expert_tokens))
+        return routed.audio_embeddings
 
     def warm_up(self) -> None:
         """Adapt one token of zeros, uncounted."""
-        self._route(np.zeros((1, self._adapter.spec.input_size), dtype=np.float32))
-
-    @torch.inference_mode()
-    def _route(self, stacked: Floats) -> tuple[Floats, np.ndarray[tuple[int], np.dtype[np.int64]]]:
-        routed = self._adapter.route(torch.tensor(stacked, dtype=self._dtype, device=self._device))
-        counts = torch.bincount(routed.selected.flatten(), minlength=len(self._expert_tokens))
-        return routed.audio_embeddings.float().cpu().numpy(), counts.cpu().numpy()
+        self._router.route(np.zeros((1, self._spec.input_size), dtype=np.float32))
 
     def _check(self, frames: Floats) -> None:
         wanted = f"(T, {self.frame_width}) with T a multiple of {self._stack_frames}"

@@ -15,19 +15,18 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-import torch
 
 from eureka.engine.backend import Backend
+from eureka.engine.choice import BackendChoice, open_backend
 from eureka.engine.engine import Engine, EngineLimits
 from eureka.engine.handle import RequestHandle
 from eureka.engine.messages import SIGN_OF_LIFE_SECONDS, DecoderCall
-from eureka.engine.reference import ReferenceBackend
 from eureka.engine.request import Request, check_sampling
 from eureka.engine.runner import EngineRunner
 from eureka.engine.stats import EngineStats
 from eureka.errors import EurekaError, StageUnavailableError
+from eureka.model.load_plan import plan_load
 from eureka.serving.answer_stream import AnswerStream, Sender
-from eureka.serving.parts import load_decoder
 from eureka.text.stop import StopStrings
 from eureka.text.tokenizer import Tokenizer
 from eureka.types import SamplingParams
@@ -126,21 +125,21 @@ class LlmDecoder:
     def from_checkpoint(
         cls,
         folder: Path,
-        dtype: torch.dtype,
-        device: str,
+        choice: BackendChoice,
         options: DecoderOptions | None = None,
         on_stats: Callable[[EngineStats], None] = lambda stats: None,
     ) -> LlmDecoder:
-        """A decoder on the reference backend over a checkpoint's language model.
+        """A decoder over a checkpoint's language model.
 
         Raises:
             InvalidCheckpointError: the folder does not fit.
         """
         options = options or DecoderOptions()
-        weights, plan = load_decoder(folder, dtype, device)
+        plan = plan_load(folder)
+        num_slots = options.num_slots + _PROBE_SLOTS
         tokenizer = Tokenizer.from_folder(folder)
         engine = AnnouncingEngine(
-            ReferenceBackend(weights, options.num_slots + _PROBE_SLOTS, options.context_tokens),
+            open_backend(plan, choice, num_slots, options.context_tokens),
             tokenizer.end_id,
             EngineLimits(max_waiting=options.max_waiting, probe_slots=_PROBE_SLOTS),
             plan.config.repetition_penalty,

@@ -7,14 +7,14 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-import torch
 
 from eureka.audio.encoder_input import EncoderWindow, build_encoder_windows
+from eureka.engine.audio_parts import WindowEncoder
+from eureka.engine.choice import BackendChoice, open_encoder
 from eureka.engine.request import Floats, Ids
 from eureka.errors import InvalidAudioError, InvalidInputError
 from eureka.model.config import EurekaConfig
-from eureka.model.encoder import AudioEncoder
-from eureka.serving.parts import load_encoder
+from eureka.model.load_plan import plan_load
 from eureka.types import SAMPLE_RATE_HZ, SAMPLES_PER_AUDIO_TOKEN, Pcm
 
 
@@ -22,26 +22,24 @@ class FrameEncoder:
     """An encoder with its checkpoint's manner of cutting audio.
 
     Args:
-        encoder: weights, on their device.
+        encoder: encodes windows.
         config: of the checkpoint.
     """
 
-    def __init__(self, encoder: AudioEncoder, config: EurekaConfig) -> None:
-        self._encoder = encoder.eval()
-        self._config = config
-        self._dtype, self._device = encoder.conv1.weight.dtype, encoder.conv1.weight.device
+    def __init__(self, encoder: WindowEncoder, config: EurekaConfig) -> None:
+        self._encoder, self._config = encoder, config
         self._encoded_tokens = 0
         self._counting = threading.Lock()
 
     @classmethod
-    def from_checkpoint(cls, folder: Path, dtype: torch.dtype, device: str) -> FrameEncoder:
+    def from_checkpoint(cls, folder: Path, choice: BackendChoice) -> FrameEncoder:
         """The encoder of a checkpoint folder, no other weights.
 
         Raises:
             InvalidCheckpointError: the folder does not fit.
         """
-        encoder, plan = load_encoder(folder, dtype, device)
-        return cls(encoder, plan.config)
+        plan = plan_load(folder)
+        return cls(open_encoder(plan, choice), plan.config)
 
     @property
     def width(self) -> int:
@@ -83,12 +81,9 @@ class FrameEncoder:
             items, config.windowing, config.audio_encoder.num_mel_bins, config.best_window_seconds
         )
 
-    @torch.inference_mode()
     def _encode(self, window: EncoderWindow) -> Floats:
-        log_mel = torch.tensor(window.log_mel, dtype=self._dtype, device=self._device)
-        frames = self._encoder(log_mel[None])[0, : window.num_audio_tokens * self._config.stack_frames]
-        out: Floats = frames.float().cpu().numpy()  # (T, D)
-        return out
+        """Frames (T, D) of a window's own audio."""
+        return self._encoder.encode(window.log_mel)[: window.num_audio_tokens * self._config.stack_frames]
 
 
 def split_items(pcm: Pcm, item_lengths: Ids) -> list[Pcm]:

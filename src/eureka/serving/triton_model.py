@@ -12,22 +12,26 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
+from eureka.engine.choice import GRAPHS, BackendChoice, BackendName, Numerics
 from eureka.engine.messages import ModelSpec, TensorSpec, delta_json, error_text
 from eureka.engine.request import Delta, LabelScores
 from eureka.errors import CancelledError, EurekaError, InvalidInputError, WrongStateError
 
 _log = logging.getLogger(__name__)
 
-_VARIABLES = {
+VARIABLES = {
     "checkpoint": "EUREKA_CHECKPOINT",
+    "backend": "EUREKA_BACKEND",
+    "numerics": "EUREKA_NUMERICS",
     "dtype": "EUREKA_DTYPE",
     "device": "EUREKA_TRITON__DEVICE",
+    "num_threads": "EUREKA_NUM_THREADS",
+    "cache_folder": "EUREKA_CACHE_FOLDER",
     "num_slots": "EUREKA_TRITON__NUM_SLOTS",
     "max_waiting": "EUREKA_TRITON__MAX_WAITING",
 }
@@ -44,15 +48,14 @@ class ModelParameters:
 
     Attributes:
         checkpoint: folder; EUREKA_CHECKPOINT.
-        dtype: float32, bfloat16 or float16; EUREKA_DTYPE.
-        device: cpu, cuda, or auto; EUREKA_TRITON__DEVICE.
+        choice: what computes; EUREKA_BACKEND, EUREKA_NUMERICS, EUREKA_DTYPE, EUREKA_TRITON__DEVICE,
+            EUREKA_NUM_THREADS, and EUREKA_CACHE_FOLDER, below which graphs are kept.
         num_slots: requests decoded at once; EUREKA_TRITON__NUM_SLOTS.
         max_waiting: requests that may wait for a slot; EUREKA_TRITON__MAX_WAITING.
     """
 
     checkpoint: Path
-    dtype: torch.dtype
-    device: str
+    choice: BackendChoice
     num_slots: int
     max_waiting: int
 
@@ -67,7 +70,7 @@ class ModelParameters:
         given = {name: value["string_value"] for name, value in config.get("parameters", {}).items()}
 
         def find(name: str, default: str) -> str:
-            return given.get(name) or environ.get(_VARIABLES[name]) or default
+            return given.get(name) or environ.get(VARIABLES[name]) or default
 
         checkpoint = find("checkpoint", "")
         if not checkpoint:
@@ -81,8 +84,7 @@ class ModelParameters:
             device = f"cuda:{args.get('model_instance_device_id', '0')}"
         return cls(
             Path(checkpoint),
-            _dtype(find("dtype", "float32")),
-            device,
+            _choice(find, device),
             _count("num_slots", find("num_slots", "8")),
             _count("max_waiting", find("max_waiting", "64")),
         )
@@ -94,9 +96,8 @@ def prepare_process(pb_utils: Any, args: Mapping[str, Any]) -> ModelParameters:
     Raises:
         WrongStateError: as `ModelParameters.read`, or tensors do not come through.
     """
-    # On the server's standard error, where its log is; threads of torch would fight those of the neighbours.
+    # On the server's standard error, where its log is.
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s %(message)s")
-    torch.set_num_threads(1)
     where = {"model": args["model_name"], "prefix": sys.prefix, "numpy": np.__version__}
     pb_utils.Logger.log_info("model process: " + json.dumps(where))
     check_round_trip(pb_utils)
@@ -213,11 +214,25 @@ def _without_batch(array: NDArray[Any], tensor: TensorSpec, spec: ModelSpec) -> 
     return row
 
 
-def _dtype(name: str) -> torch.dtype:
-    if name not in ("float32", "bfloat16", "float16"):
-        raise WrongStateError(f"dtype must be float32, bfloat16 or float16, not {name!r}")
-    dtype: torch.dtype = getattr(torch, name)
-    return dtype
+def _choice(find: Callable[[str, str], str], device: str) -> BackendChoice:
+    cache_folder = find("cache_folder", "")
+    try:
+        return BackendChoice(
+            _one_of(get_args(BackendName), "backend", find("backend", "auto")),
+            _one_of(get_args(Numerics), "numerics", find("numerics", "exact")),
+            find("dtype", "float32"),
+            device,
+            _count("num_threads", find("num_threads", "1")),
+            Path(cache_folder) / GRAPHS if cache_folder else None,
+        )
+    except InvalidInputError as error:
+        raise WrongStateError(error.message) from error
+
+
+def _one_of(allowed: tuple[Any, ...], name: str, value: str) -> Any:
+    if value not in allowed:
+        raise WrongStateError(f"{name} must be one of {', '.join(allowed)}, not {value!r}")
+    return value
 
 
 def _count(name: str, text: str) -> int:

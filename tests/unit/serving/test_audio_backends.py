@@ -8,15 +8,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 
+from eureka.engine.audio_embedder import AudioEmbedder
+from eureka.engine.choice import BackendChoice
 from eureka.engine.embedder import ReferenceEmbedder
 from eureka.errors import InvalidAudioError, InvalidInputError
 from eureka.model.eureka_audio import save_checkpoint
+from eureka.model.load_plan import plan_load
 from eureka.model.weights import load_checkpoint
 from eureka.serving.adapter import FrameAdapter
 from eureka.serving.encoder import FrameEncoder, split_items
-from eureka.serving.parts import load_decoder
 from eureka.types import Pcm
 from tests.helpers.tiny_model import tiny_model
 
@@ -36,26 +37,37 @@ def folder(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
     return folder
 
 
-@pytest.fixture(scope="module")
-def encoder(folder: Path) -> FrameEncoder:
-    return FrameEncoder.from_checkpoint(folder, torch.float32, "cpu")
+@pytest.fixture(scope="module", params=["onnx", "reference"])
+def choice(request: pytest.FixtureRequest) -> BackendChoice:
+    return BackendChoice(backend=request.param)
 
 
 @pytest.fixture(scope="module")
-def adapter(folder: Path) -> FrameAdapter:
-    return FrameAdapter.from_checkpoint(folder, torch.float32, "cpu")
+def encoder(folder: Path, choice: BackendChoice) -> FrameEncoder:
+    return FrameEncoder.from_checkpoint(folder, choice)
+
+
+@pytest.fixture(scope="module")
+def adapter(folder: Path, choice: BackendChoice) -> FrameAdapter:
+    return FrameAdapter.from_checkpoint(folder, choice)
 
 
 @pytest.mark.parametrize("seconds", [(0.01,), (1.37,), (0.5, 1.23, 0.08), (12.0, 3.0)])
 def test_encode_then_adapt_equals_the_embedder_exactly(
-    folder: Path, encoder: FrameEncoder, adapter: FrameAdapter, seconds: tuple[float, ...]
+    folder: Path,
+    choice: BackendChoice,
+    encoder: FrameEncoder,
+    adapter: FrameAdapter,
+    seconds: tuple[float, ...],
 ) -> None:
     items = [noise(length, seed) for seed, length in enumerate(seconds)]
     frames = encoder.encode(items)
     num_tokens = sum(-(-len(pcm) // 1280) for pcm in items)
     assert frames.shape == (4 * num_tokens, encoder.width)
-    expected = ReferenceEmbedder(load_checkpoint(folder)[0]).embed(items)
-    np.testing.assert_array_equal(adapter.adapt(frames), expected)
+    adapted = adapter.adapt(frames)
+    np.testing.assert_array_equal(adapted, AudioEmbedder.open(plan_load(folder), choice).embed(items))
+    reference = ReferenceEmbedder(load_checkpoint(folder)[0]).embed(items)
+    np.testing.assert_allclose(adapted, reference, rtol=1e-4, atol=1e-4)
 
 
 def test_encoder_counts_true_seconds_and_no_warm_up(encoder: FrameEncoder) -> None:
@@ -110,19 +122,29 @@ def test_items_are_split_by_their_lengths() -> None:
         split_items(np.array([np.inf], dtype=np.float32), np.array([1]))
 
 
-def test_decoder_alone_has_the_weights_of_the_whole(folder: Path) -> None:
-    alone = load_decoder(folder, torch.float32, "cpu")[0].state_dict()
-    whole = load_checkpoint(folder)[0].backbone.state_dict()
-    assert alone.keys() == whole.keys()
-    assert all(torch.equal(alone[name], whole[name]) for name in whole)
+def test_processes_of_models_need_no_torch(folder: Path) -> None:
+    code = (
+        "import sys, pathlib\n"
+        "sys.modules['torch'] = None\n"
+        "from eureka.engine.choice import BackendChoice\n"
+        "from eureka.serving.adapter import FrameAdapter\n"
+        "from eureka.serving.decoder import LlmDecoder\n"
+        "from eureka.serving.encoder import FrameEncoder\n"
+        "import eureka.serving.triton_model\n"
+        "folder = pathlib.Path(sys.argv[1])\n"
+        "FrameEncoder.from_checkpoint(folder, BackendChoice()).warm_up()\n"
+        "FrameAdapter.from_checkpoint(folder, BackendChoice()).warm_up()\n"
+    )
+    subprocess.run([sys.executable, "-c", code, str(folder)], check=True, timeout=60)
 
 
-def test_loading_a_part_leaves_the_compiler_out(folder: Path) -> None:
+def test_loading_a_torch_part_leaves_the_compiler_out(folder: Path) -> None:
     """It would cost two seconds of each start of a model."""
     code = (
-        "import sys, pathlib, torch\n"
+        "import sys, pathlib\n"
+        "from eureka.engine.choice import BackendChoice\n"
         "from eureka.serving.encoder import FrameEncoder\n"
-        "FrameEncoder.from_checkpoint(pathlib.Path(sys.argv[1]), torch.float32, 'cpu')\n"
+        "FrameEncoder.from_checkpoint(pathlib.Path(sys.argv[1]), BackendChoice(backend='reference'))\n"
         "assert 'torch._dynamo' not in sys.modules\n"
     )
     subprocess.run([sys.executable, "-c", code, str(folder)], check=True, timeout=60)

@@ -20,7 +20,7 @@ def build_adapter(graph: GraphBuilder, spec: AdapterSpec, weights: Arrays) -> No
     """Write the graph.
 
     Input `tokens` (N, D). Outputs `audio_embeddings` (N, W), `selected` (N, k) int64, the experts that served
-    each token, best first, and `router_probabilities` (N, E), the softmax over all experts.
+    each token, best first, and `gates` (N, k), their weights.
     """
     _AdapterWriter(graph, spec, weights).write()
 
@@ -39,7 +39,7 @@ class _AdapterWriter:
         graph, spec = self._graph, self._spec
         tokens = graph.input("tokens", np.float32, ("N", spec.input_size))
         tokens = self._norm("input_norm", spec.input_norm, tokens)
-        gates, selected, probabilities = self._route(tokens)
+        gates, selected = self._route(tokens)
         mixed = self._mix(tokens, gates, selected)
         shared = self._shared(tokens)
         if shared is not None and spec.shared_place == "before_projection":
@@ -50,18 +50,17 @@ class _AdapterWriter:
         out = self._norm("output_norm", spec.output_norm, out)
         graph.output("audio_embeddings", out, np.float32, ("N", spec.output_size))
         graph.output("selected", selected, np.int64, ("N", spec.top_k))
-        graph.output("router_probabilities", probabilities, np.float32, ("N", spec.num_experts))
+        graph.output("gates", gates, np.float32, ("N", spec.top_k))
 
-    def _route(self, tokens: str) -> tuple[str, str, str]:
-        """gates (N, k), selected (N, k) int64, probabilities (N, E); see `model.adapter.Router`."""
+    def _route(self, tokens: str) -> tuple[str, str]:
+        """gates (N, k) and selected (N, k) int64; see `model.adapter.Router`."""
         graph, spec = self._graph, self._spec
         # In float32 whatever the numerics: which expert serves a token must not hang on rounding.
         logits = graph.linear(
             tokens, self._weights["router.weight"], self._weights.get("router.bias"), may_be_int8=False
         )
-        probabilities = graph.op("Softmax", logits, axis=-1)
         is_early = spec.routing_order == "select_then_softmax"
-        scores = logits if is_early else probabilities
+        scores = logits if is_early else graph.op("Softmax", logits, axis=-1)
         correction = self._weights.get("router.correction_bias")
         ranked = scores if correction is None else graph.op("Add", scores, graph.weight(correction))
         selected = graph.ops("TopK", ranked, graph.ints(spec.top_k), num_outputs=2, axis=-1)[1]
@@ -70,7 +69,7 @@ class _AdapterWriter:
             gates = graph.op("Softmax", gates, axis=-1)
         elif spec.renormalise:
             gates = graph.op("Div", gates, graph.op("ReduceSum", gates, graph.ints(-1), keepdims=1))
-        return gates, selected, probabilities
+        return gates, selected
 
     def _mix(self, tokens: str, gates: str, selected: str) -> str:
         """Weighted sum (N, O) of what the chosen experts make of each token."""

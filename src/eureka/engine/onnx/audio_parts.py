@@ -30,8 +30,8 @@ class OnnxRouter:
 
     def route(self, tokens: Floats) -> RoutedTokens:
         """What the adapter makes of tokens (A, stack * D)."""
-        embeddings, selected, probabilities = self._session.run(
-            ["audio_embeddings", "selected", "router_probabilities"],
+        embeddings, selected, gates = self._session.run(
+            ["audio_embeddings", "selected", "gates"],
             {"tokens": np.asarray(tokens, np.float32)},
         )
-        return RoutedTokens(embeddings, selected, probabilities)
+        return RoutedTokens(embeddings, selected, gates)

@@ -25,7 +25,7 @@ from eureka.model.load_plan import LoadPlan
 
 _log = logging.getLogger(__name__)
 
-_FORMAT = "1"
+_FORMAT = "2"
 """To be changed with anything that changes the graphs of the same checkpoint."""
 
 _ERRORS_ONLY = 3

@@ -77,7 +77,7 @@ def test_adapter_is_that_of_torch(tmp_path: Path, spec: AdapterSpec, count: int)
 
     assert np.array_equal(routed.selected, expected.selected.numpy())
     assert near(routed.audio_embeddings, expected.audio_embeddings.numpy())
-    assert near(routed.router_probabilities, expected.router_probabilities.numpy())
+    assert near(routed.gates, expected.gates.numpy())
 
 
 def test_expert_that_nobody_chose_changes_nothing(tmp_path: Path) -> None:
