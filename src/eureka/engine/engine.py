@@ -1,24 +1,30 @@
 """The engine: admits requests into slots and decodes all of them together, step by step.
 
-One step is: end what was cancelled or is late, admit, prefill, decode, sample, emit, free. The engine does
-not know text or audio; it has no thread of its own (see `runner`). Every accepted request gets exactly
-one ending, whatever the backend does.
+One step is: end what was cancelled or is late; admit, pausing what is less urgent; one decoding pass over all
+whose prompt is through; then prompts, as far as a step's budget goes. The engine does not know text or audio;
+it has no thread of its own (see `runner`). Every accepted request gets exactly one ending, whatever the
+backend does. Who comes when is the affair of `scheduler`.
 """
 
 from __future__ import annotations
 
+import itertools
 import logging
 import threading
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
 import numpy as np
 
-from eureka.engine.backend import Backend, Prefill
+from eureka.engine.backend import Backend
+from eureka.engine.chunks import Chunk, batches_of
 from eureka.engine.clock import Clock, MonotonicClock
 from eureka.engine.handle import RequestHandle
+from eureka.engine.limits import EngineLimits
+from eureka.engine.live import NO_SLOT, LiveRequest, accept, check_context
 from eureka.engine.logprobs import token_logprobs
-from eureka.engine.repetition import RepetitionDetector, RepetitionRule
+from eureka.engine.parking import Parking
+from eureka.engine.prefix_cache import PrefixCache
 from eureka.engine.request import (
     Delta,
     Floats,
@@ -28,38 +34,19 @@ from eureka.engine.request import (
     check_labels,
     check_request,
 )
-from eureka.engine.running import Running
 from eureka.engine.sampler import RELEASED_REPETITION_PENALTY, Sampler
+from eureka.engine.scheduler import Scheduler
 from eureka.engine.scoring import score_labels
-from eureka.engine.slots import SlotPool
 from eureka.engine.stats import EngineCounters, EngineStats
-from eureka.engine.waiting import Waiting, WaitingLine
-from eureka.errors import AlreadyExistsError, PromptTooLongError
-from eureka.types import Ending, Usage
+from eureka.errors import AlreadyExistsError
+from eureka.types import Ending
+
+__all__ = ["Engine", "EngineLimits"]
 
 _log = logging.getLogger(__name__)
 
 _HANDLE_WAIT_SECONDS = 1.0
 """How long a handle sleeps before it looks again whether a thread still drives the engine."""
-
-
-@dataclass(frozen=True, slots=True)
-class EngineLimits:
-    """Bounds of the engine's own behaviour.
-
-    Attributes:
-        max_waiting: requests that may wait for a slot; more are refused with QueueFullError.
-        probe_slots: slots that only requests of Priority.PROBE may take, so that health probes are answered
-            however long the others run.
-        max_prefill_tokens: prompt tokens, padding counted, prefilled in one forward pass; a longer prompt
-            goes alone.
-        repetition: what counts as a loop.
-    """
-
-    max_waiting: int = 1024
-    probe_slots: int = 0
-    max_prefill_tokens: int = 8192
-    repetition: RepetitionRule = field(default_factory=RepetitionRule)
 
 
 class Engine:
@@ -71,7 +58,7 @@ class Engine:
         backend: the arithmetic; used by one step at a time.
         end_token_id: the token that ends an answer; it is never part of a delta.
         clock: source of time for deadlines and usage.
-        limits: queue length and the like.
+        limits: length of the line, budget of a step and the like.
         repetition_penalty: of requests that name none; the checkpoint's own.
     """
 
@@ -87,12 +74,12 @@ class Engine:
         self.end_token_id = end_token_id
         self.clock = clock or MonotonicClock()
         self.limits = limits or EngineLimits()
-        self._slots = SlotPool(backend.num_slots)
         self._sampler = Sampler(backend.num_slots, backend.vocab_size, repetition_penalty)
-        self._waiting = WaitingLine(self.limits.max_waiting)
-        self._running: dict[int, Running] = {}
+        self._parking = Parking(backend, self._sampler, PrefixCache(self.limits.prefix_cache_bytes))
+        self._scheduler = Scheduler(backend.num_slots, self.limits)
         self._cancelled: set[str] = set()
-        self._live: set[str] = set()
+        self._live: dict[str, LiveRequest] = {}
+        self._arrivals = itertools.count()
         self._counters = EngineCounters()
         self._changed = threading.Condition()  # guards all of the above but the arithmetic
         self._stepping = threading.Lock()
@@ -103,7 +90,7 @@ class Engine:
 
         Raises:
             InvalidInputError: the request itself is wrong.
-            PromptTooLongError: prompt and new tokens exceed the backend's context.
+            PromptTooLongError: prompt and new tokens exceed the backend's context, or `max_held_tokens`.
             AlreadyExistsError: a request of this id is waiting or running.
             QueueFullError: too many wait.
         """
@@ -130,10 +117,11 @@ class Engine:
     def cancel(self, request_id: str) -> bool:
         """End a request with CANCELLED, its slot free within one step; False if it has ended already."""
         with self._changed:
-            if request_id not in self._live:
+            live = self._live.get(request_id)
+            if live is None:
                 return False
-            for entry in self._waiting.remove_where(lambda e: e.request.request_id == request_id):
-                self._end_waiting(entry, Ending.CANCELLED)
+            if live in self._scheduler.line:
+                self._end(live, Ending.CANCELLED)
                 return True
             self._cancelled.add(request_id)
             self._changed.notify_all()
@@ -142,116 +130,153 @@ class Engine:
     def stats(self) -> EngineStats:
         """State and totals now."""
         with self._changed:
+            scheduler, counters = self._scheduler, self._counters
             return EngineStats(
-                num_waiting=len(self._waiting),
-                num_running=len(self._running),
-                num_slots=self._slots.num_slots,
-                num_steps=self._counters.num_steps,
-                prefilled_tokens=self._counters.prefilled_tokens,
-                generated_tokens=self._counters.generated_tokens,
-                endings=dict(self._counters.endings),
+                num_waiting=scheduler.line.num_waiting,
+                num_paused=scheduler.line.num_paused,
+                num_running=len(scheduler.running),
+                num_prefilling=len(scheduler.prefilling),
+                num_slots=scheduler.num_slots,
+                num_free_slots=scheduler.num_free_slots,
+                num_steps=counters.num_steps,
+                prefilled_tokens=counters.prefilled_tokens,
+                reused_tokens=counters.reused_tokens,
+                generated_tokens=counters.generated_tokens,
+                num_pauses=counters.num_pauses,
+                prefix_cache_bytes=self._parking.prefixes.num_bytes,
+                endings=dict(counters.endings),
+                last_step_seconds=counters.last_step_seconds,
             )
 
     def step(self) -> bool:
         """One turn of the engine; False when nothing was left to do before or after it."""
         with self._stepping:
+            began = self.clock.now()
             self._end_cancelled_and_late()
-            admitted = self._admit()
-            had_work = bool(admitted or self._running)
-            for batch in self._prefill_batches(admitted):
-                self._prefill(batch)
-            if self._running:
-                self._decode(list(self._running.values()))
+            self._admit()
+            had_work = bool(self._scheduler.running)
+            if had_work:
+                self._run_forward()
+                self._counters.num_steps += 1
+                self._counters.last_step_seconds = self.clock.now() - began
             with self._changed:
-                is_idle = not self._running and not len(self._waiting)
-                if is_idle:
+                if not self._live:
                     self._check_idle()
-            return had_work or not is_idle
+                return had_work or bool(self._live)
 
     # -- admission ---------------------------------------------------------------------------------
 
     def _accept(self, request: Request, labels: tuple[Label, ...]) -> RequestHandle:
         check_request(request, self.backend.vocab_size, self.backend.embedding_width)
-        self._check_context(request, labels)
         handle = RequestHandle(request.request_id, self._advance, self.cancel)
+        live = accept(request, labels, handle, self.limits, self.clock.now())
+        check_context(live, self.backend.context_tokens, self.limits.max_held_tokens)
         with self._changed:
             if request.request_id in self._live:
                 raise AlreadyExistsError(f"request {request.request_id} is waiting or running already")
-            self._waiting.add(Waiting(request, handle, self.clock.now(), labels))
-            self._live.add(request.request_id)
+            live.arrival = next(self._arrivals)
+            self._scheduler.line.add(live)
+            self._live[request.request_id] = live
             self._changed.notify_all()
         return handle
 
-    def _check_context(self, request: Request, labels: tuple[Label, ...]) -> None:
-        prompt, limit = request.num_prompt_tokens, self.backend.context_tokens
-        new = request.sampling.max_new_tokens
-        if labels:
-            new = 1 + max(len(label.token_ids) for label in labels)  # 1 for the end token
-        if prompt + new > limit:
-            raise PromptTooLongError(
-                f"{prompt} prompt tokens and {new} new tokens exceed the context of {limit};"
-                " send less audio or text, or ask for fewer new tokens"
-            )
+    def _admit(self) -> None:
+        while True:
+            with self._changed:
+                admission = self._scheduler.choose_admission(self.clock.now())
+            if admission is None:
+                return
+            for live in admission.leaving:
+                self._pause(live)
+            self._start(admission.live)
 
-    def _admit(self) -> list[Running]:
-        admitted = []
+    def _pause(self, live: LiveRequest) -> None:
+        """Take a request out of its slot, to go on later where it stands."""
+        try:
+            self._parking.park(live)
+        except Exception:
+            self._fail([live], "pause_failed")
+            return
         with self._changed:
-            while entry := self._waiting.pop(self._slots.num_free, self.limits.probe_slots):
-                running = Running(
-                    slot=self._slots.take(),
-                    request=entry.request,
-                    handle=entry.handle,
-                    labels=entry.labels,
-                    repetition=RepetitionDetector(self.limits.repetition),
-                    arrived=entry.arrived,
-                    started=self.clock.now(),
-                )
-                self._running[running.slot] = running
-                admitted.append(running)
-        return admitted
+            live.stop_decoding(self.clock.now())
+            self._scheduler.leave_slot(live)
+            self._scheduler.line.put_back(live)
+            self._counters.num_pauses += 1
+
+    def _start(self, live: LiveRequest) -> None:
+        """Give a slot to a request that is new or was paused."""
+        now = self.clock.now()
+        with self._changed:
+            self._scheduler.take_slot(live)
+        live.started = now if live.started is None else live.started
+        try:
+            self._parking.restore(live)
+        except Exception:
+            self._fail([live], "resume_failed")
+            return
+        if live.is_prefilled:
+            live.begin_decoding(now)
 
     # -- arithmetic --------------------------------------------------------------------------------
 
-    def _prefill_batches(self, admitted: list[Running]) -> list[list[Running]]:
-        """Groups of similar length, each within max_prefill_tokens when padded to its longest."""
-        batches: list[list[Running]] = []
-        for running in sorted(admitted, key=lambda r: -r.request.num_prompt_tokens):
-            last = batches[-1] if batches else None
-            if last and last[0].request.num_prompt_tokens * (len(last) + 1) <= self.limits.max_prefill_tokens:
-                last.append(running)
-            else:
-                batches.append([running])
-        return batches
+    def _run_forward(self) -> None:
+        """One decoding pass, then chunks of prompts; whose prompt ends here decodes from the next step on."""
+        decoding = self._scheduler.decoding
+        if decoding:
+            self._decode(decoding)
+        self._reuse_prefixes()
+        chunks = self._scheduler.plan_prefill()
+        limits = self.limits
+        for batch in batches_of(chunks, limits.max_step_prefill_tokens, limits.batch_invariant):
+            self._prefill(batch)
 
-    def _prefill(self, batch: list[Running]) -> None:
-        try:
-            logits = self.backend.prefill([_to_prefill(running) for running in batch])
-        except Exception:
-            self._fail(batch, "prefill_failed")
+    def _reuse_prefixes(self) -> None:
+        for live in self._scheduler.prefilling:
+            if live.num_prefilled == 0:
+                try:
+                    self._counters.reused_tokens += self._parking.reuse(live)
+                except Exception:
+                    self._fail([live], "prefix_not_loaded")
+
+    def _prefill(self, batch: list[Chunk]) -> None:
+        batch = [chunk for chunk in batch if chunk.live.slot != NO_SLOT]  # an earlier chunk may have failed
+        if not batch:
             return
+        try:
+            logits = self.backend.prefill([chunk.to_prefill() for chunk in batch])
+        except Exception:
+            self._fail([chunk.live for chunk in batch], "prefill_failed")
+            return
+        for chunk, row in zip(batch, logits, strict=True):
+            self._counters.prefilled_tokens += chunk.num_tokens
+            chunk.live.num_prefilled = chunk.end
+            if not np.isnan(row).any():
+                self._parking.keep(chunk.live)
+        last = [row for row, chunk in enumerate(batch) if chunk.is_last]
+        self._answer([batch[row].live for row in last], logits[last])
+
+    def _answer(self, batch: list[LiveRequest], first_logits: Floats) -> None:
+        """Score, or sample the first token of, requests whose prompt is through; logits (n, V) after it."""
         now = self.clock.now()
-        for running in batch:
+        for running, row in zip(batch, first_logits, strict=True):
             running.prefilled = now
-        self._counters.num_steps += 1
-        self._counters.prefilled_tokens += sum(r.request.num_prompt_tokens for r in batch)
-        open_ended = [row for row, running in enumerate(batch) if not running.labels]
-        for row, running in enumerate(batch):
+            running.begin_decoding(now)
             if running.labels:
-                self._score(running, logits[row])
+                self._score(running, row)
             else:
                 self._sampler.admit(running.slot, running.request.prompt_ids, running.request.sampling)
-        self._sample([batch[row] for row in open_ended], logits[open_ended])
+        open_ended = [row for row, running in enumerate(batch) if not running.labels]
+        self._sample([batch[row] for row in open_ended], first_logits[open_ended])
 
-    def _decode(self, batch: list[Running]) -> None:
+    def _decode(self, batch: list[LiveRequest]) -> None:
         try:
             logits = self.backend.decode([r.slot for r in batch], [r.last_token for r in batch])
         except Exception:
             self._fail(batch, "decode_failed")
             return
-        self._counters.num_steps += 1
         self._sample(batch, logits)
 
-    def _sample(self, batch: list[Running], logits: Floats) -> None:
+    def _sample(self, batch: list[LiveRequest], logits: Floats) -> None:
         is_number = ~np.isnan(logits).any(axis=-1)
         self._fail([r for r, good in zip(batch, is_number, strict=True) if not good], "logits_not_a_number")
         batch = [r for r, good in zip(batch, is_number, strict=True) if good]
@@ -268,7 +293,7 @@ class Engine:
             else:
                 self._end(running, ending, delta)
 
-    def _score(self, running: Running, first_logits: Floats) -> None:
+    def _score(self, running: LiveRequest, first_logits: Floats) -> None:
         try:
             sums = score_labels(self.backend, running.slot, first_logits, running.labels, self.end_token_id)
         except Exception:
@@ -284,52 +309,41 @@ class Engine:
     # -- endings -----------------------------------------------------------------------------------
 
     def _end_cancelled_and_late(self) -> None:
-        with self._changed:
+        with self._changed:  # held throughout: another thread may cancel what waits
             now = self.clock.now()
             cancelled, self._cancelled = self._cancelled, set()
-            for entry in self._waiting.remove_where(lambda e: _is_late(e.request, now)):
-                self._end_waiting(entry, Ending.DEADLINE)
-        for running in list(self._running.values()):
-            if running.request.request_id in cancelled:
-                self._end(running, Ending.CANCELLED)
-            elif _is_late(running.request, now):
-                self._end(running, Ending.DEADLINE)
+            for live in list(self._live.values()):
+                if live.request.request_id in cancelled:
+                    self._end(live, Ending.CANCELLED)
+                elif live.is_late(now):
+                    self._end(live, Ending.DEADLINE)
 
-    def _end_waiting(self, entry: Waiting, ending: Ending) -> None:
-        """End a request that never ran; called with the lock held."""
-        self._live.discard(entry.request.request_id)
-        self._counters.endings[ending] += 1
-        waited = {"wait": self.clock.now() - entry.arrived}
-        entry.handle.put(Delta((), ending, Usage(entry.request.num_prompt_tokens, 0, waited)))
-
-    def _end(self, running: Running, ending: Ending, delta: Delta | None = None) -> None:
-        """Free the slot, then tell the caller, with the last tokens in `delta`."""
-        self.backend.release(running.slot)
-        self._sampler.release(running.slot)
+    def _end(self, live: LiveRequest, ending: Ending, delta: Delta | None = None) -> None:
+        """Free the slot, if there is one, then tell the caller, with the last tokens in `delta`."""
         with self._changed:
-            del self._running[running.slot]
-            self._slots.give_back(running.slot)
-            self._live.discard(running.request.request_id)
-            self._cancelled.discard(running.request.request_id)
+            if live.slot != NO_SLOT:
+                self.backend.release(live.slot)
+                self._sampler.release(live.slot)
+            live.parked = None
+            self._scheduler.remove(live)
+            del self._live[live.request.request_id]
+            self._cancelled.discard(live.request.request_id)
             self._counters.endings[ending] += 1
-        usage = running.usage(self.clock.now())
-        running.handle.put(replace(delta or Delta(), ending=ending, usage=usage))
+        usage = live.usage(self.clock.now())
+        live.handle.put(replace(delta or Delta(), ending=ending, usage=usage))
 
-    def _fail(self, batch: list[Running], event: str) -> None:
+    def _fail(self, batch: Sequence[LiveRequest], event: str) -> None:
         if not batch:
             return
         _log.error(event, exc_info=True, extra={"request_ids": [r.request.request_id for r in batch]})
-        for running in batch:
-            self._end(running, Ending.ERROR)
+        for live in batch:
+            self._end(live, Ending.ERROR)
 
     def end_all(self, ending: Ending) -> None:
-        """End whatever waits or runs, with one ending; for shutdown."""
-        with self._stepping:
-            with self._changed:
-                for entry in self._waiting.remove_where(lambda _: True):
-                    self._end_waiting(entry, ending)
-            for running in list(self._running.values()):
-                self._end(running, ending)
+        """End whatever waits, runs or is paused, with one ending; for shutdown."""
+        with self._stepping, self._changed:
+            for live in list(self._live.values()):
+                self._end(live, ending)
 
     # -- driving -----------------------------------------------------------------------------------
 
@@ -356,20 +370,11 @@ class Engine:
 
     def _check_idle(self) -> None:
         """Assert that an idle engine owns nothing."""
-        self._slots.check()
-        assert self._slots.num_used == 0 and not self._live, "an idle engine still owns slots or requests"
+        self._scheduler.check_idle()
+        self._parking.prefixes.check()
 
 
-def _is_late(request: Request, now: float) -> bool:
-    return request.deadline is not None and request.deadline <= now
-
-
-def _delta(running: Running, token_id: int, logits: Floats) -> Delta:
+def _delta(running: LiveRequest, token_id: int, logits: Floats) -> Delta:
     """One new token; `logits` (V,) are those it was chosen from, before temperature and penalties."""
     num_top = running.request.sampling.top_logprobs
     return Delta((token_id,), logprobs=(token_logprobs(logits, token_id, num_top),) if num_top else ())
-
-
-def _to_prefill(running: Running) -> Prefill:
-    request = running.request
-    return Prefill(running.slot, request.prompt_ids, request.audio_positions, request.audio_embeddings)

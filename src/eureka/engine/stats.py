@@ -13,22 +13,36 @@ class EngineStats:
     """State and totals since the engine was built; only the runtime floor exports them as metrics.
 
     Attributes:
-        num_waiting: accepted requests without a slot.
+        num_waiting: accepted requests that have not had a slot.
+        num_paused: requests that have left their slot to a more urgent one and will go on.
         num_running: requests with a slot.
+        num_prefilling: those of them whose prompt is not through.
         num_slots: slots in all.
+        num_free_slots: slots that nobody has.
         num_steps: steps that did a forward pass.
         prefilled_tokens: prompt tokens run through the decoder.
+        reused_tokens: prompt tokens taken from a prefix that an earlier request left.
         generated_tokens: tokens given to callers.
+        num_pauses: how often a request left its slot.
+        prefix_cache_bytes: memory of kept prefixes.
         endings: ending -> how many requests ended so.
+        last_step_seconds: what the last step that did a forward pass took; no part of comparisons.
     """
 
     num_waiting: int
+    num_paused: int
     num_running: int
+    num_prefilling: int
     num_slots: int
+    num_free_slots: int
     num_steps: int
     prefilled_tokens: int
+    reused_tokens: int
     generated_tokens: int
+    num_pauses: int
+    prefix_cache_bytes: int
     endings: dict[Ending, int]
+    last_step_seconds: float = field(compare=False)
 
 
 @dataclass(slots=True)
@@ -37,5 +51,8 @@ class EngineCounters:
 
     num_steps: int = 0
     prefilled_tokens: int = 0
+    reused_tokens: int = 0
     generated_tokens: int = 0
+    num_pauses: int = 0
+    last_step_seconds: float = 0.0
     endings: Counter[Ending] = field(default_factory=Counter)
