@@ -17,13 +17,16 @@ from pathlib import Path
 
 import torch
 import transformers
-from pace import decoding, hearing
+from pace import decoding, hearing, same_ids, start, threads, word_errors
 from pace.figures import Row, Skipped
-from pace.results import RESULTS, add_rows, read_report, to_markdown
+from pace.results import REPOSITORY, RESULTS, add_rows, read_report, to_markdown
 from pace.sides import NotThereError
 from pace.suite import Suite
 
 from eureka.runtime.settings import Settings
+
+QUICK_RESULTS = REPOSITORY / "build" / "benchmarks" / "results-quick.json"
+"""Figures of a quick run mean nothing, and stay away from those that do."""
 
 Part = Callable[[Suite], Iterator[Row]]
 
@@ -34,6 +37,10 @@ PARTS: dict[str, Part] = {
     "C4": hearing.encoder,
     "C5": hearing.padded,
     "C6": hearing.short,
+    "C7": threads.two_threads,
+    "C8_exact": same_ids.exact_ids,
+    "C8": word_errors.fast_cost,
+    "C9": start.starts,
 }
 """Name of a part, as `--only` takes it -> what makes its rows."""
 
@@ -72,7 +79,7 @@ def arguments_of(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--only", default=",".join(PARTS), help=f"parts out of {','.join(PARTS)}")
     parser.add_argument("--quick", action="store_true", help="few rounds: to see that all runs")
     parser.add_argument("--checkpoint", type=Path, help="folder; the settings' otherwise")
-    parser.add_argument("--output", type=Path, default=RESULTS)
+    parser.add_argument("--output", type=Path, help="results.json of this folder; a quick run's is in build/")
     return parser.parse_args(argv)
 
 
@@ -86,8 +93,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     transformers.logging.set_verbosity_error()
     settings = Settings()
     suite = Suite(arguments.checkpoint or settings.checkpoint, settings.data_folder, arguments.quick)
-    rows = run(suite, names, arguments.output)
-    print(to_markdown(read_report(arguments.output), [row.name for row in rows]))
+    output = arguments.output or (QUICK_RESULTS if suite.is_quick else RESULTS)
+    rows = run(suite, names, output)
+    print(to_markdown(read_report(output), [row.name for row in rows]))
     return int(any(has_failed(row) for row in rows))
 
 

@@ -76,6 +76,7 @@ def load() -> float:
 def add_rows(path: Path, rows: Sequence[Row]) -> None:
     """Merge rows into the file, which is there in full or as it was."""
     report = merge(read_report(path), rows, conditions())
+    path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_suffix(".partial")
     partial.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
     partial.replace(path)
