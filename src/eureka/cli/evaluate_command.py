@@ -24,9 +24,10 @@ def add_parsers(commands: Commands) -> None:
 
 def _run(arguments: argparse.Namespace) -> int:
     from eureka.evaluation.run import main
+    from eureka.runtime.backend import backend_choice
     from eureka.runtime.logging import configure_logging
     from eureka.runtime.settings import load_settings
 
     settings = load_settings()
     configure_logging(settings.log_level, settings.log_format)
-    return main(arguments, settings.checkpoint, settings.data_folder)
+    return main(arguments, settings.checkpoint, settings.data_folder, backend_choice(settings))

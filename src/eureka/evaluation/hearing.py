@@ -15,14 +15,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 
-import torch
-
-from eureka.engine.embedder import ReferenceEmbedder
+from eureka.engine.audio_embedder import AudioEmbedder
+from eureka.engine.choice import BackendChoice, open_backend
 from eureka.engine.engine import Engine
-from eureka.engine.reference import ReferenceBackend
 from eureka.engine.runner import EngineRunner
-from eureka.model.eureka_audio import EurekaAudio
-from eureka.model.weights import load_checkpoint
+from eureka.model.load_plan import LoadPlan, plan_load
 from eureka.pipeline.engine_decoder import EngineDecoder
 from eureka.pipeline.listener import Listener
 from eureka.pipeline.options import ListenerSettings, ListenOptions
@@ -76,41 +73,43 @@ class Ear:
     """A checkpoint that listens in this process; a context manager, for it drives an engine thread.
 
     Args:
-        model: a loaded model.
-        tokenizer: of its checkpoint.
+        plan: of a checkpoint.
+        choice: what computes.
         num_slots: requests decoded together.
 
     Attributes:
-        model: for those who watch it at work (routing).
+        plan: of the checkpoint.
         tokenizer: of the checkpoint.
         prompts: of the checkpoint.
         name: of the checkpoint, from its config.
     """
 
-    def __init__(self, model: EurekaAudio, tokenizer: Tokenizer, num_slots: int = NUM_SLOTS) -> None:
-        self.model = model.eval()
-        self.tokenizer = tokenizer
-        self.prompts = PromptBuilder(tokenizer, model.config)
-        self.name = model.config.name
+    def __init__(
+        self, plan: LoadPlan, choice: BackendChoice | None = None, num_slots: int = NUM_SLOTS
+    ) -> None:
+        config, choice = plan.config, choice or BackendChoice()
+        self.plan = plan
+        self.tokenizer = Tokenizer.from_folder(plan.folder)
+        self.prompts = PromptBuilder(self.tokenizer, config)
+        self.name = config.name
         self._num_slots = num_slots
-        penalty = model.config.repetition_penalty
-        backend = ReferenceBackend(model.backbone, num_slots)
-        self._runner = EngineRunner(Engine(backend, tokenizer.end_id, repetition_penalty=penalty))
-        decoder = EngineDecoder(self._runner.engine, tokenizer, self.prompts)
-        settings = ListenerSettings(self.name, best_window_seconds=model.config.best_window_seconds)
-        embedder = _MemoEmbedder(ReferenceEmbedder(model))
-        self._listener = Listener(embedder, decoder, settings)
+        backend = open_backend(plan, choice, num_slots)
+        engine = Engine(backend, self.tokenizer.end_id, repetition_penalty=config.repetition_penalty)
+        self._runner = EngineRunner(engine)
+        decoder = EngineDecoder(engine, self.tokenizer, self.prompts)
+        settings = ListenerSettings(self.name, best_window_seconds=config.best_window_seconds)
+        self._listener = Listener(_MemoEmbedder(AudioEmbedder.open(plan, choice)), decoder, settings)
 
     @classmethod
-    def from_folder(cls, folder: Path, num_slots: int = NUM_SLOTS) -> Ear:
-        """Load a checkpoint folder in float32.
+    def from_folder(
+        cls, folder: Path, choice: BackendChoice | None = None, num_slots: int = NUM_SLOTS
+    ) -> Ear:
+        """Open a checkpoint folder.
 
         Raises:
             InvalidCheckpointError: the folder does not fit.
         """
-        torch.set_num_threads(1)  # processes run beside each other; more threads cost more than they bring
-        model, _ = load_checkpoint(folder)
-        return cls(model, Tokenizer.from_folder(folder), num_slots)
+        return cls(plan_load(folder), choice, num_slots)
 
     def __enter__(self) -> Ear:
         self._runner.__enter__()
@@ -162,7 +161,7 @@ class Ear:
 class _MemoEmbedder:
     """An embedder that keeps the embeddings of the items it saw last."""
 
-    def __init__(self, embedder: ReferenceEmbedder) -> None:
+    def __init__(self, embedder: AudioEmbedder) -> None:
         self._embedder = embedder
         self._kept: OrderedDict[bytes, AudioEmbeddings] = OrderedDict()
         self._lock = threading.Lock()

@@ -14,6 +14,7 @@ from pathlib import Path
 from queue import SimpleQueue
 from types import TracebackType
 
+from eureka.engine.choice import BackendChoice
 from eureka.errors import EurekaError, InvalidInputError
 from eureka.evaluation.hearing import Ear, Heard, Question
 from eureka.types import Pcm
@@ -50,12 +51,13 @@ class HearingPool:
     Args:
         checkpoint: folder of the checkpoint.
         num_workers: processes; more than there are cores bring nothing.
+        choice: what computes.
     """
 
-    def __init__(self, checkpoint: Path, num_workers: int = 1) -> None:
+    def __init__(self, checkpoint: Path, num_workers: int = 1, choice: BackendChoice | None = None) -> None:
         if num_workers < 1:
             raise InvalidInputError(f"num_workers is {num_workers}; it must be at least 1")
-        self._checkpoint = checkpoint
+        self._checkpoint, self._choice = checkpoint, choice
         self._num_workers = num_workers
         self._stack = ExitStack()
         self._ear: Ear | None = None
@@ -63,10 +65,10 @@ class HearingPool:
 
     def __enter__(self) -> HearingPool:
         if self._num_workers == 1:
-            self._ear = self._stack.enter_context(Ear.from_folder(self._checkpoint))
+            self._ear = self._stack.enter_context(Ear.from_folder(self._checkpoint, self._choice))
             return self
         self._stack.callback(self._stop)
-        self._workers = [_start(self._checkpoint) for _ in range(self._num_workers)]
+        self._workers = [_start(self._checkpoint, self._choice) for _ in range(self._num_workers)]
         for worker in self._workers:
             _wait_until_ready(worker)
         return self
@@ -145,10 +147,12 @@ def _chunks(pcms: Sequence[Pcm], questions: Sequence[Question]) -> list[_Chunk]:
     return [_Chunk(p, tuple(pcms[i] for i in p), tuple(questions[i] for i in p)) for p in places]
 
 
-def _start(checkpoint: Path) -> _Worker:
+def _start(checkpoint: Path, choice: BackendChoice | None) -> _Worker:
     context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe()
-    process = context.Process(target=_serve, args=(theirs, checkpoint), daemon=True, name="eureka-ear")
+    process = context.Process(
+        target=_serve, args=(theirs, checkpoint, choice), daemon=True, name="eureka-ear"
+    )
     process.start()
     theirs.close()
     return _Worker(process, ours)
@@ -177,10 +181,10 @@ def _receive(worker: _Worker) -> list[Heard]:
     return heard
 
 
-def _serve(connection: Connection, checkpoint: Path) -> None:
+def _serve(connection: Connection, checkpoint: Path, choice: BackendChoice | None) -> None:
     """A worker's life: load, say so, answer until the other end closes."""
     try:
-        with Ear.from_folder(checkpoint) as ear:
+        with Ear.from_folder(checkpoint, choice) as ear:
             connection.send([])
             while True:
                 pcms, questions = connection.recv()

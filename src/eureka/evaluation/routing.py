@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -21,12 +22,14 @@ from torch.nn.modules.module import register_module_forward_hook
 from eureka.engine.embedder import ReferenceEmbedder
 from eureka.evaluation import composed_sets, sets
 from eureka.evaluation.goals import value_row
-from eureka.evaluation.hearing import Ear
 from eureka.evaluation.report import Row
 from eureka.evaluation.sets import EvaluationClip
 from eureka.evaluation.suite import SEED, Suite
 from eureka.model.adapter import Router
-from eureka.text.prompts import Prompt
+from eureka.model.eureka_audio import EurekaAudio
+from eureka.model.weights import load_checkpoint
+from eureka.text.prompts import Prompt, PromptBuilder
+from eureka.text.tokenizer import Tokenizer
 from eureka.training.questions import ORDER_QUESTION, order_answer
 from eureka.types import SAMPLES_PER_AUDIO_TOKEN, Pcm
 
@@ -46,13 +49,34 @@ class Lesson:
     answer_ids: tuple[int, ...]
 
 
-def routing_rows(suite: Suite, ear: Ear) -> list[Row]:
+@dataclass(frozen=True, slots=True, eq=False)
+class WatchedModel:
+    """A checkpoint in torch, where single steps can be watched and replaced."""
+
+    model: EurekaAudio
+    tokenizer: Tokenizer
+    prompts: PromptBuilder
+
+    @classmethod
+    def from_folder(cls, folder: Path) -> WatchedModel:
+        """Load a checkpoint folder in float32.
+
+        Raises:
+            InvalidCheckpointError: the folder does not fit.
+        """
+        torch.set_num_threads(1)  # processes run beside each other; more threads cost more than they bring
+        model, _ = load_checkpoint(folder)
+        tokenizer = Tokenizer.from_folder(folder)
+        return cls(model, tokenizer, PromptBuilder(tokenizer, model.config))
+
+
+def routing_rows(suite: Suite, watched: WatchedModel) -> list[Row]:
     """Shares of the experts on the mixed set, and the rise of the loss with a random router."""
-    lessons = mixed_lessons(suite, ear)
-    shares = expert_shares(ear, lessons)
+    lessons = mixed_lessons(suite, watched)
+    shares = expert_shares(watched, lessons)
     num_experts = len(shares)
-    plain = np.array([mean_loss(ear, lesson) for lesson in lessons])
-    chance = np.array([random_loss(ear, lesson, number) for number, lesson in enumerate(lessons)])
+    plain = np.array([mean_loss(watched, lesson) for lesson in lessons])
+    chance = np.array([random_loss(watched, lesson, number) for number, lesson in enumerate(lessons)])
     weights = np.array([len(lesson.answer_ids) for lesson in lessons])
     before, after = (float((losses * weights).sum() / weights.sum()) for losses in (plain, chance))
     listed = ", ".join(f"{share:.3f}" for share in shares)
@@ -75,16 +99,16 @@ def _share_row(name: str, share: float, bar: float, num_clips: int, note: str) -
     return Row(row.name, row.title, share, num_clips, None, bar, None, row.higher_is_better, note)
 
 
-def mixed_lessons(suite: Suite, ear: Ear) -> list[Lesson]:
+def mixed_lessons(suite: Suite, watched: WatchedModel) -> list[Lesson]:
     """Transcripts, labels, captions and orders of all kinds of clips, the same number of each."""
     count = CLIPS_EACH if suite.limit is None else min(CLIPS_EACH, suite.limit)
-    prompts = ear.prompts
+    prompts = watched.prompts
 
     def told(clips: Sequence[EvaluationClip]) -> list[Lesson]:
-        return [_lesson(ear, c, prompts.transcribe(_tokens(c)), c.text or "") for c in clips]
+        return [_lesson(watched, c, prompts.transcribe(_tokens(c)), c.text or "") for c in clips]
 
     def labelled(clips: Sequence[EvaluationClip]) -> list[Lesson]:
-        return [_lesson(ear, c, prompts.classify(_tokens(c)), c.label or c.text or "") for c in clips]
+        return [_lesson(watched, c, prompts.classify(_tokens(c)), c.label or c.text or "") for c in clips]
 
     words = [c for s in ("fsdd", "wake_words") for c in sets.spread_over_labels(suite.load(s), count)]
     sounds = sets.spread_over_labels(suite.load("esc10"), count)
@@ -94,8 +118,11 @@ def mixed_lessons(suite: Suite, ear: Ear) -> list[Lesson]:
     return [
         *told([*words, *sentences]),
         *labelled([*words, *sounds]),
-        *(_lesson(ear, c, prompts.caption(_tokens(c)), c.caption or "", is_trusted=True) for c in scenes),
-        *(_lesson(ear, c, prompts.ask(ORDER_QUESTION, _tokens(c)), order_answer(c.slots)) for c in orders),
+        *(_lesson(watched, c, prompts.caption(_tokens(c)), c.caption or "", is_trusted=True) for c in scenes),
+        *(
+            _lesson(watched, c, prompts.ask(ORDER_QUESTION, _tokens(c)), order_answer(c.slots))
+            for c in orders
+        ),
     ]
 
 
@@ -104,18 +131,18 @@ def _tokens(clip: EvaluationClip) -> int:
 
 
 def _lesson(
-    ear: Ear, clip: EvaluationClip, prompt: Prompt, answer: str, *, is_trusted: bool = False
+    watched: WatchedModel, clip: EvaluationClip, prompt: Prompt, answer: str, *, is_trusted: bool = False
 ) -> Lesson:
     """`is_trusted` answers hold time tokens; all others are plain text."""
-    tokenizer = ear.tokenizer
+    tokenizer = watched.tokenizer
     ids = tokenizer.encode(answer) if is_trusted else tokenizer.encode_plain(answer)
     return Lesson(clip.pcm, prompt, (*ids, tokenizer.end_id))
 
 
-def expert_shares(ear: Ear, lessons: Sequence[Lesson]) -> NDArray[np.float64]:
+def expert_shares(watched: WatchedModel, lessons: Sequence[Lesson]) -> NDArray[np.float64]:
     """Share of all assignments that each expert gets, (E,); sums to 1."""
-    counts = np.zeros(ear.model.audio_moe_adaptor.spec.num_experts)
-    embedder = ReferenceEmbedder(ear.model)
+    counts = np.zeros(watched.model.audio_moe_adaptor.spec.num_experts)
+    embedder = ReferenceEmbedder(watched.model)
     with watched_routers() as seen:
         for lesson in lessons:
             embedder.embed([lesson.pcm])
@@ -180,9 +207,9 @@ def random_router(router: nn.Module, seed: int) -> Iterator[None]:
 
 
 @torch.inference_mode()
-def mean_loss(ear: Ear, lesson: Lesson) -> float:
+def mean_loss(watched: WatchedModel, lesson: Lesson) -> float:
     """Mean cross-entropy of the answer's tokens, in nats."""
-    model = ear.model
+    model = watched.model
     device = model.backbone.model.embed_tokens.weight.device
     audio = torch.from_numpy(ReferenceEmbedder(model).embed([lesson.pcm]))
     ids = np.concatenate([lesson.prompt.prompt_ids, lesson.answer_ids])
@@ -196,10 +223,10 @@ def mean_loss(ear: Ear, lesson: Lesson) -> float:
     return float(functional.cross_entropy(logits, targets))
 
 
-def random_loss(ear: Ear, lesson: Lesson, number: int) -> float:
+def random_loss(watched: WatchedModel, lesson: Lesson, number: int) -> float:
     """`mean_loss` under a random router, mean of `RANDOM_ROUNDS` draws."""
     losses = []
     for draw in range(RANDOM_ROUNDS):
-        with random_router(ear.model.audio_moe_adaptor.router, SEED + number * RANDOM_ROUNDS + draw):
-            losses.append(mean_loss(ear, lesson))
+        with random_router(watched.model.audio_moe_adaptor.router, SEED + number * RANDOM_ROUNDS + draw):
+            losses.append(mean_loss(watched, lesson))
     return float(np.mean(losses))

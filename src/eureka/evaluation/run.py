@@ -13,13 +13,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TextIO
 
-import torch
-
 from eureka import __version__
+from eureka.engine.choice import BackendChoice
 from eureka.errors import InvalidInputError
 from eureka.evaluation.arguments import PARTS, SPLITS
 from eureka.evaluation.goals import in_report_order
-from eureka.evaluation.hearing import Ear, Heard, Question
+from eureka.evaluation.hearing import Heard, Question
 from eureka.evaluation.hearing_pool import HearingPool, default_num_workers
 from eureka.evaluation.metrics import NORMALISATION
 from eureka.evaluation.report import (
@@ -30,7 +29,7 @@ from eureka.evaluation.report import (
     differences_to_markdown,
     read_report,
 )
-from eureka.evaluation.routing import routing_rows
+from eureka.evaluation.routing import WatchedModel, routing_rows
 from eureka.evaluation.sets import EvaluationClip
 from eureka.evaluation.suite import ROW_MAKERS, SEED, SetSizes, Suite
 from eureka.training.manifest import read_manifest
@@ -48,6 +47,7 @@ def evaluate_checkpoint(
     parts: Sequence[str] = PARTS,
     num_workers: int | None = None,
     progress: Progress | None = None,
+    choice: BackendChoice | None = None,
 ) -> Report:
     """Measure every row of the suite on a checkpoint.
 
@@ -59,6 +59,7 @@ def evaluate_checkpoint(
         parts: names out of `PARTS`.
         num_workers: processes; two where there are two cores when omitted.
         progress: told what is going on.
+        choice: what computes; routing is always watched in torch.
 
     Raises:
         InvalidInputError: unknown split or part, or a limit below 1.
@@ -70,7 +71,7 @@ def evaluate_checkpoint(
     tell = progress or (lambda _: None)
     started = time.monotonic()
     rows: list[Row] = []
-    with HearingPool(folder, num_workers or default_num_workers()) as pool:
+    with HearingPool(folder, num_workers or default_num_workers(), choice) as pool:
         memory = _Memory(pool, tell)
         suite = Suite(data_folder, split, memory.hear, limit, SetSizes().limited(limit))
         for part in parts:
@@ -79,13 +80,12 @@ def evaluate_checkpoint(
                 rows += ROW_MAKERS[part](suite)
     if "routing" in parts:
         tell("routing")
-        with Ear.from_folder(folder) as ear:
-            rows += routing_rows(suite, ear)
+        rows += routing_rows(suite, WatchedModel.from_folder(folder))
     facts = {
         "seconds": round(time.monotonic() - started, 1),
         "limit": limit,
         "parts": list(parts),
-        **_facts(),
+        **_facts(choice or BackendChoice()),
     }
     return Report("nano", split, str(folder), in_report_order(rows), facts)
 
@@ -124,26 +124,33 @@ def _check(split: str, limit: int | None, parts: Sequence[str]) -> None:
         raise InvalidInputError(f"unknown part {unknown[0]!r}; there are {', '.join(PARTS)}")
 
 
-def _facts() -> dict[str, Any]:
+def _facts(choice: BackendChoice) -> dict[str, Any]:
     """What a number needs beside it: machine, versions, date, seed, normalisation."""
     return {
         "seed": SEED,
         "normalisation": NORMALISATION,
         "version": __version__,
-        "torch": torch.__version__,
+        "backend": "onnx" if choice.is_onnx else "reference",
+        "numerics": choice.numerics,
         "python": platform.python_version(),
         "machine": f"{platform.machine()}, {os.cpu_count()} CPUs",
         "date": datetime.now(UTC).strftime("%Y-%m-%d"),
     }
 
 
-def main(arguments: argparse.Namespace, checkpoint: Path, data_folder: Path) -> int:
+def main(
+    arguments: argparse.Namespace,
+    checkpoint: Path,
+    data_folder: Path,
+    choice: BackendChoice | None = None,
+) -> int:
     """Run `evaluate` as parsed by `eureka.evaluation.arguments`; gives the exit status.
 
     Args:
         arguments: parsed arguments.
         checkpoint: the folder where `--checkpoint` names none.
         data_folder: the pack where `--data-folder` names none.
+        choice: what computes.
 
     Raises:
         EurekaError: see `evaluate_checkpoint` and `read_report`.
@@ -161,6 +168,7 @@ def main(arguments: argparse.Namespace, checkpoint: Path, data_folder: Path) -> 
         parts=[part.strip() for part in arguments.parts.split(",") if part.strip()],
         num_workers=arguments.workers,
         progress=with_progress,
+        choice=choice,
     )
     with_progress.end()
     if arguments.output is not None:
