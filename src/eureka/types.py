@@ -95,14 +95,33 @@ class CoverageRow:
 
 
 @dataclass(frozen=True, slots=True)
+class Constraint:
+    """What an answer has to be, whole and from its first token; exactly one of the three is given.
+
+    Spaces around an answer are taken off as ever and count for nothing.
+
+    Attributes:
+        choices: one of these texts.
+        regex: a text that the expression matches from end to end; Rust's syntax, without look-around.
+        json_schema: JSON that the schema, itself JSON, holds for; between its parts stands one space at most.
+    """
+
+    choices: tuple[str, ...] | None = None
+    regex: str | None = None
+    json_schema: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class SamplingParams:
     """How tokens are chosen.
 
     The defaults decode greedily with the checkpoint's own repetition penalty (None; 1.05 for the
-    released model, as its command line). `temperature` 0 is greedy; `top_k` 0, `top_p` 1 and
-    `repetition_penalty` 1 switch their rule off. An answer ends before the first string of `stop` that its
+    released model, as its command line). `temperature` 0 is greedy; `top_k` 0, `top_p` 1, `min_p` 0,
+    `repetition_penalty` 1 and the other penalties at 0 switch their rule off. `min_p` leaves out what is less
+    than so many times as probable as the likeliest; presence and frequency penalty are taken from the logits
+    of generated tokens, once, and for each time. An answer ends before the first string of `stop` that its
     text contains; `top_logprobs` asks for the log-probabilities of so many best tokens beside each chosen
-    one, before temperature and penalties.
+    one, before temperature, penalties and constraint.
     """
 
     max_new_tokens: int = 512
@@ -114,6 +133,10 @@ class SamplingParams:
     ban_token_ids: tuple[int, ...] = ()
     stop: tuple[str, ...] = ()
     top_logprobs: int = 0
+    min_p: float = 0.0
+    presence_penalty: float = 0.0
+    frequency_penalty: float = 0.0
+    constraint: Constraint | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,9 +11,9 @@ import numpy as np
 from eureka.engine.backend import Prefill
 from eureka.engine.embedder import ReferenceEmbedder
 from eureka.engine.engine import Engine
+from eureka.engine.logit_rules import penalise_repetition
 from eureka.engine.reference import ReferenceBackend
 from eureka.engine.request import Floats
-from eureka.engine.sampler import penalise_repetition
 from eureka.model.weights import load_checkpoint
 from eureka.pipeline.engine_decoder import EngineDecoder
 from eureka.text.answers import instruction_prompt
@@ -95,7 +95,8 @@ class ReferenceIds:
         prefill = Prefill(0, prompt.prompt_ids, positions, request.audio_embeddings)
         logits = self._backend.prefill([prefill])[0]
         for token_id in ids:
-            scores = penalise_repetition(logits, seen, self._penalty)
+            scores = logits.copy()
+            scores[seen] = penalise_repetition(logits[seen], self._penalty)
             scores[list(request.sampling.ban_token_ids)] = -np.inf
             second, first = np.partition(scores, -2)[-2:]
             yield ForcedStep(int(scores.argmax()) == token_id, float(first - second))

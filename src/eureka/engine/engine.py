@@ -34,7 +34,7 @@ from eureka.engine.request import (
     check_labels,
     check_request,
 )
-from eureka.engine.sampler import RELEASED_REPETITION_PENALTY, Sampler
+from eureka.engine.sampler import NOTHING_ALLOWED, RELEASED_REPETITION_PENALTY, Mask, Sampler
 from eureka.engine.scheduler import Scheduler
 from eureka.engine.scoring import score_labels
 from eureka.engine.stats import EngineCounters, EngineStats
@@ -278,13 +278,17 @@ class Engine:
 
     def _sample(self, batch: list[LiveRequest], logits: Floats) -> None:
         is_number = ~np.isnan(logits).any(axis=-1)
-        self._fail([r for r, good in zip(batch, is_number, strict=True) if not good], "logits_not_a_number")
-        batch = [r for r, good in zip(batch, is_number, strict=True) if good]
+        if not is_number.all():
+            self._fail([batch[row] for row in np.flatnonzero(~is_number)], "logits_not_a_number")
+            batch = [batch[row] for row in np.flatnonzero(is_number)]
+            logits = logits[is_number]
         if not batch:
             return
-        logits = logits[is_number]
-        token_ids = self._sampler.sample([r.slot for r in batch], logits)
+        token_ids = self._sampler.sample([r.slot for r in batch], logits, [_mask(r.request) for r in batch])
         for running, token_id, row in zip(batch, token_ids, logits, strict=True):
+            if token_id == NOTHING_ALLOWED:
+                self._fail([running], "no_token_allowed")
+                continue
             ending = running.take(token_id, self.end_token_id)
             delta = Delta() if token_id == self.end_token_id else _delta(running, token_id, row)
             self._counters.generated_tokens += len(delta.token_ids)
@@ -372,6 +376,11 @@ class Engine:
         """Assert that an idle engine owns nothing."""
         self._scheduler.check_idle()
         self._parking.prefixes.check()
+
+
+def _mask(request: Request) -> Mask | None:
+    """Ids that the request's constraint lets come next; None without one."""
+    return None if request.constraint is None else request.constraint.mask()
 
 
 def _delta(running: LiveRequest, token_id: int, logits: Floats) -> Delta:

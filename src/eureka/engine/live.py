@@ -123,6 +123,8 @@ class LiveRequest:
         self.num_generated += 1
         if self.request.stop is not None and self.request.stop.push(token_id):
             return Ending.STOP
+        if self.request.constraint is not None and self.request.constraint.push(token_id):
+            return Ending.STOP
         if self.repetition.push(token_id):
             return Ending.REPETITION
         if self.num_generated >= self.request.sampling.max_new_tokens:

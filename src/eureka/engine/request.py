@@ -1,4 +1,4 @@
-"""What goes into the engine and what comes out: Request, StopCondition, Label, Delta, LabelScores.
+"""What goes into the engine and what comes out: Request and its conditions, Label, Delta, LabelScores.
 
 Token ids only: text, templates and audio are the callers' affair. No torch here.
 """
@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from eureka.errors import InvalidInputError
-from eureka.types import Ending, Priority, SamplingParams, TokenLogprobs, Usage
+from eureka.types import Constraint, Ending, Priority, SamplingParams, TokenLogprobs, Usage
 
 TEXT_TOKEN_TYPE = 0
 """`token_type_ids` of text positions (eureka-audio.md 6, assembly)."""
@@ -26,6 +26,18 @@ MAX_STOP_STRINGS, MAX_STOP_CHARACTERS = 8, 64
 
 MAX_TOP_LOGPROBS = 20
 """Bound of `SamplingParams.top_logprobs`: each entry travels with each token."""
+
+MAX_CHOICES, MAX_CHOICE_CHARACTERS = 256, 256
+"""Bounds of `Constraint.choices`."""
+
+MAX_REGEX_CHARACTERS = 4_096
+"""Bound of `Constraint.regex`."""
+
+MAX_SCHEMA_BYTES = 64 * 1024
+"""Bound of `Constraint.json_schema`, in UTF-8."""
+
+MAX_COUNT_PENALTY = 2.0
+"""Bound of `SamplingParams.presence_penalty` and `frequency_penalty`, either way, as of the OpenAI API."""
 
 Ids = NDArray[np.int64]
 Floats = NDArray[np.float32]
@@ -43,6 +55,18 @@ class StopCondition(Protocol):
         ...
 
 
+class TokenConstraint(Protocol):
+    """Follows one answer and tells which tokens may come next; the engine knows ids, not grammars."""
+
+    def mask(self) -> NDArray[np.bool_]:
+        """(N,) True at the ids that may come next; ids from N on may not. All False when it has failed."""
+        ...
+
+    def push(self, token_id: int) -> bool:
+        """Take the next token; True once the answer is whole and nothing but its end may follow."""
+        ...
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Request:
     """One unit of work.
@@ -57,6 +81,8 @@ class Request:
         priority: a `types.Priority`; higher goes first, equal ones go in the order of arrival.
         stop: ends the answer with STOP behind the token that meets it; follows this request only. It is the
             caller's reading of `sampling.stop`, which the engine checks but cannot look for in ids.
+        constraint: what `sampling.constraint` says, in ids, likewise the caller's reading; the answer ends
+            with STOP as soon as nothing may follow, and with ERROR where nothing is allowed at all.
     """
 
     request_id: str
@@ -67,6 +93,7 @@ class Request:
     deadline: float | None = None
     priority: int = Priority.DEFAULT
     stop: StopCondition | None = None
+    constraint: TokenConstraint | None = None
 
     @property
     def num_prompt_tokens(self) -> int:
@@ -198,11 +225,49 @@ def check_sampling(params: SamplingParams) -> None:
         ("seed", params.seed >= 0, "at least 0"),
         ("top_logprobs", 0 <= params.top_logprobs <= MAX_TOP_LOGPROBS, f"in [0, {MAX_TOP_LOGPROBS}]"),
         ("stop", len(params.stop) <= MAX_STOP_STRINGS, f"at most {MAX_STOP_STRINGS} strings"),
+        ("min_p", 0 <= params.min_p <= 1, "in [0, 1] (0 switches it off)"),
+        ("presence_penalty", abs(params.presence_penalty) <= MAX_COUNT_PENALTY, _COUNT_PENALTY_RANGE),
+        ("frequency_penalty", abs(params.frequency_penalty) <= MAX_COUNT_PENALTY, _COUNT_PENALTY_RANGE),
         ("stop", all(map(_may_stop, params.stop)), f"strings of 1 to {MAX_STOP_CHARACTERS} characters"),
     )
     for name, holds, wanted in rules:
         if not holds:
             raise InvalidInputError(f"{name} is {getattr(params, name)}; it must be {wanted}")
+    if params.constraint is not None:
+        check_constraint(params.constraint)
+
+
+_COUNT_PENALTY_RANGE = f"in [{-MAX_COUNT_PENALTY:g}, {MAX_COUNT_PENALTY:g}] (0 switches it off)"
+
+
+def check_constraint(constraint: Constraint) -> None:
+    """Refuse a constraint beyond its bounds; whether its expression or schema can be read is not looked at.
+
+    Raises:
+        InvalidInputError: reason INVALID_CONSTRAINT, with the limit.
+    """
+    choices, regex, schema = constraint.choices, constraint.regex, constraint.json_schema
+    num_characters = max(map(len, choices or ("",)))
+    num_bytes = len((schema or "").encode(errors="surrogatepass"))
+    rules = (
+        ([choices, regex, schema].count(None) == 2, "give one of choices, regex and json_schema"),
+        (choices is None or 1 <= len(choices) <= MAX_CHOICES, f"give 1 to {MAX_CHOICES} choices"),
+        (
+            all(choices or ("x",)) and num_characters <= MAX_CHOICE_CHARACTERS,
+            f"a choice has 1 to {MAX_CHOICE_CHARACTERS} characters",
+        ),
+        (
+            regex is None or 1 <= len(regex) <= MAX_REGEX_CHARACTERS,
+            f"regex has 1 to {MAX_REGEX_CHARACTERS:,} characters",
+        ),
+        (
+            num_bytes <= MAX_SCHEMA_BYTES,
+            f"json_schema has at most {MAX_SCHEMA_BYTES:,} bytes, not {num_bytes:,}",
+        ),
+    )
+    for holds, wanted in rules:
+        if not holds:
+            raise InvalidInputError(f"constraint: {wanted}", reason="INVALID_CONSTRAINT")
 
 
 def _may_stop(string: str) -> bool:

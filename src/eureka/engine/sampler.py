@@ -1,63 +1,91 @@
-"""Choice of the next token: repetition penalty, temperature, top-k, top-p, and the draw.
+"""Choice of the next token of each slot, by the rules of `logit_rules` that its request asks for.
 
-The order and the rules are Hugging Face's (repetition penalty over the whole sequence, prompt
-included; bans; then, when sampling, temperature, top-k, top-p, softmax). Each request draws from a
-generator of its own, so that its tokens depend on its seed and never on its batch mates.
+The order is Hugging Face's, with the penalties of the OpenAI API where vLLM has them: repetition penalty over
+the whole sequence, prompt included; frequency and presence penalty over the generated tokens; bans and the
+mask of a constraint. Then the largest, or, when sampling: temperature, top-k, top-p, min-p, softmax and one
+draw.
+Each request draws from a generator of its own, so that its tokens depend on its seed and never on its batch
+mates. What a request does not ask for costs it nothing: greedy without penalties is one argmax.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from eureka.engine.logit_rules import (
+    Logits,
+    SeenIds,
+    TokenTally,
+    draw,
+    keep_min_p,
+    keep_top_k,
+    keep_top_p,
+    penalise_counts,
+    penalise_repetition,
+    softmax,
+)
 from eureka.engine.request import Ids
 from eureka.types import SamplingParams
 
-Logits = NDArray[np.float32]
+Mask = NDArray[np.bool_]
 
 RELEASED_REPETITION_PENALTY = 1.05
 """What the released model decodes with; also greedily (eureka-audio, section on generation)."""
 
+NOTHING_ALLOWED = -1
+"""Stands for an id where bans and mask together leave none."""
 
-def penalise_repetition(logits: Logits, seen: NDArray[np.bool_], penalty: Any) -> Logits:
-    """Logits (..., V) with those of seen ids divided by `penalty` if positive, else multiplied by it."""
-    penalised = np.where(logits > 0, logits / penalty, logits * penalty)
-    return np.where(seen, penalised, logits).astype(np.float32, copy=False)
-
-
-def keep_top_k(logits: Logits, top_k: int) -> Logits:
-    """Logits (V,) with all below the k-th largest at -inf; ties with it stay."""
-    if top_k >= logits.shape[0]:
-        return logits
-    smallest_kept = np.partition(logits, -top_k)[-top_k]
-    return np.where(logits < smallest_kept, np.float32(-np.inf), logits)
+_OUT = np.float32(-np.inf)
 
 
-def keep_top_p(logits: Logits, top_p: float) -> Logits:
-    """Logits (V,) with only the smallest set of likeliest ids whose probability reaches top_p."""
-    order = np.argsort(logits, kind="stable")  # ascending, as the rule below counts from the tail
-    tail = np.cumsum(softmax(logits)[order])
-    dropped = order[:-1][tail[:-1] <= 1 - top_p]  # the likeliest id always stays
-    kept = logits.copy()
-    kept[dropped] = -np.inf
-    return kept
+@dataclass(frozen=True, slots=True, eq=False)
+class SequenceState:
+    """One sequence as the sampler knows it.
 
+    Attributes:
+        params: of the request.
+        penalty: on repetition.
+        seen: ids of prompt and answer; None where no penalty looks at them.
+        said: ids of the answer; None where no penalty looks at them.
+        banned: ids that are never chosen; None without any.
+        generator: of the draws; None where there are none.
+    """
 
-def softmax(logits: NDArray[Any]) -> NDArray[np.float64]:
-    """Probabilities along the last axis, in float64."""
-    shifted = logits.astype(np.float64) - logits.max(axis=-1, keepdims=True)
-    weights: NDArray[np.float64] = np.exp(shifted)
-    probabilities: NDArray[np.float64] = weights / weights.sum(axis=-1, keepdims=True)
-    return probabilities
+    params: SamplingParams
+    penalty: float
+    seen: SeenIds | None
+    said: TokenTally | None
+    banned: Ids | None
+    generator: np.random.Generator | None
 
+    @classmethod
+    def start(cls, prompt_ids: Ids, params: SamplingParams, penalty: float) -> SequenceState:
+        """Behind the prompt; the generator starts at the seed."""
+        counts = params.presence_penalty != 0 or params.frequency_penalty != 0
+        return cls(
+            params,
+            penalty,
+            seen=SeenIds(prompt_ids) if penalty != 1 else None,
+            said=TokenTally() if counts else None,
+            banned=np.array(params.ban_token_ids, dtype=np.int64) if params.ban_token_ids else None,
+            generator=np.random.Generator(np.random.PCG64(params.seed)) if params.temperature > 0 else None,
+        )
 
-def draw(probabilities: NDArray[np.float64], generator: np.random.Generator) -> int:
-    """One id from (V,) by inverting the cumulative sum; exactly one random number is used."""
-    cumulative = np.cumsum(probabilities)
-    chosen = np.searchsorted(cumulative, generator.random() * cumulative[-1], side="right")
-    return int(min(chosen, np.flatnonzero(probabilities)[-1]))
+    @property
+    def is_plain(self) -> bool:
+        """Whether its logits are taken as they are."""
+        return self.seen is None and self.said is None and self.banned is None
+
+    def take(self, token_id: int) -> None:
+        """Note the chosen token."""
+        if self.seen is not None:
+            self.seen.add(token_id)
+        if self.said is not None:
+            self.said.add(token_id)
 
 
 class Sampler:
@@ -72,45 +100,107 @@ class Sampler:
     def __init__(
         self, num_slots: int, vocab_size: int, repetition_penalty: float = RELEASED_REPETITION_PENALTY
     ) -> None:
+        self._num_slots = num_slots
+        self._vocab_size = vocab_size
         self._own_penalty = repetition_penalty
-        self._seen = np.zeros((num_slots, vocab_size), dtype=np.bool_)
-        self._penalty = np.ones((num_slots, 1), dtype=np.float32)
-        self._params: dict[int, SamplingParams] = {}
-        self._generators: dict[int, np.random.Generator] = {}
+        self._sequences: dict[int, SequenceState] = {}
 
     def admit(self, slot: int, prompt_ids: Ids, params: SamplingParams) -> None:
         """Start a sequence in `slot`: its prompt counts as seen, its generator starts at the seed."""
-        self._seen[slot] = False
-        self._seen[slot, prompt_ids] = True
         asked = params.repetition_penalty
-        self._penalty[slot] = self._own_penalty if asked is None else asked
-        self._params[slot] = params
-        self._generators[slot] = np.random.Generator(np.random.PCG64(params.seed))
+        penalty = self._own_penalty if asked is None else asked
+        self.admit_saved(slot, SequenceState.start(prompt_ids, params, penalty))
 
-    def sample(self, slots: list[int], logits: Logits) -> list[int]:
-        """The next id of each slot from its row of logits (n, V); chosen ids count as seen."""
-        scores = penalise_repetition(logits, self._seen[slots], self._penalty[slots])
-        chosen = scores.argmax(axis=-1)
-        for row, slot in enumerate(slots):
-            params = self._params[slot]
-            if params.ban_token_ids:
-                scores[row, list(params.ban_token_ids)] = -np.inf
-                chosen[row] = scores[row].argmax()
-            if params.temperature > 0:
-                chosen[row] = self._draw(slot, scores[row])
-        self._seen[slots, chosen] = True
-        return [int(token_id) for token_id in chosen]
+    def sample(self, slots: Sequence[int], logits: Logits, masks: Sequence[Mask | None] = ()) -> list[int]:
+        """The next id of each slot from its row of logits (n, V); chosen ids count as seen.
 
-    def _draw(self, slot: int, scores: Logits) -> int:
-        params = self._params[slot]
-        scores = scores / np.float32(params.temperature)
-        if params.top_k:
-            scores = keep_top_k(scores, params.top_k)
-        if params.top_p < 1:
-            scores = keep_top_p(scores, params.top_p)
-        return draw(softmax(scores), self._generators[slot])
+        Args:
+            slots: of the rows.
+            logits: left as they are.
+            masks: of each row (N,) True at the ids that may come, those from N on may not, or None;
+                nothing at all where no row has one.
+
+        Returns:
+            Ids, with NOTHING_ALLOWED where no id may come.
+        """
+        sequences = [self._sequences[slot] for slot in slots]
+        masks = masks or (None,) * len(sequences)
+        scores = _scores(sequences, logits, masks)
+        chosen: list[int] = scores.argmax(axis=-1).tolist()
+        for row, (sequence, mask) in enumerate(zip(sequences, masks, strict=True)):
+            if sequence.generator is None and sequence.is_plain and mask is None:
+                continue
+            if scores[row, chosen[row]] == _OUT:
+                chosen[row] = NOTHING_ALLOWED
+                continue
+            if sequence.generator is not None:
+                chosen[row] = _drawn(sequence.params, scores[row], sequence.generator)
+            sequence.take(chosen[row])
+        return chosen
 
     def release(self, slot: int) -> None:
         """Forget the sequence in `slot`, if there is one."""
-        self._params.pop(slot, None)
-        self._generators.pop(slot, None)
+        self._sequences.pop(slot, None)
+
+    def save(self, slot: int) -> SequenceState:
+        """The sequence in `slot`, to go on in another after this one was released."""
+        return self._sequences[slot]
+
+    def admit_saved(self, slot: int, state: SequenceState) -> None:
+        """Go on in `slot` with a sequence that `save` gave."""
+        assert 0 <= slot < self._num_slots
+        self._sequences[slot] = state
+
+
+def _scores(sequences: Sequence[SequenceState], logits: Logits, masks: Sequence[Mask | None]) -> Logits:
+    """Logits after penalties, bans and masks; the given array itself where there are none."""
+    if all(sequence.is_plain for sequence in sequences) and not any(mask is not None for mask in masks):
+        return logits
+    scores = np.array(logits, dtype=np.float32, order="C")
+    _penalise_seen(sequences, scores)
+    for row, (sequence, mask) in enumerate(zip(sequences, masks, strict=True)):
+        if sequence.said is not None:
+            _penalise_said(sequence.said, sequence.params, scores[row])
+        if sequence.banned is not None:
+            scores[row, sequence.banned] = _OUT
+        if mask is not None:
+            width = min(len(mask), scores.shape[1])
+            scores[row, :width][~mask[:width]] = _OUT
+            scores[row, width:] = _OUT
+    return scores
+
+
+def _penalise_seen(sequences: Sequence[SequenceState], scores: Logits) -> None:
+    """Repetition penalty of all rows in one go, at the ids that each has seen only."""
+    rows = [row for row, sequence in enumerate(sequences) if sequence.seen is not None]
+    seen = [tally.ids for sequence in sequences if (tally := sequence.seen) is not None]
+    if not rows:
+        return
+    sizes = [len(ids) for ids in seen]
+    penalties = np.array([sequences[row].penalty for row in rows], dtype=np.float32)
+    places = np.concatenate(seen) + np.repeat(np.array(rows) * scores.shape[1], sizes)
+    flat = scores.reshape(-1)
+    flat[places] = penalise_repetition(flat[places], np.repeat(penalties, sizes))
+
+
+def _penalise_said(said: TokenTally, params: SamplingParams, scores: Logits) -> None:
+    counted = penalise_counts(
+        scores[said.ids], said.counts, params.presence_penalty, params.frequency_penalty
+    )
+    scores[said.ids] = counted
+
+
+def _drawn(params: SamplingParams, scores: Logits, generator: np.random.Generator) -> int:
+    """One id of a row (V,), of which at least one may come."""
+    scores = scores / np.float32(params.temperature)
+    ids: Ids | None = None
+    if params.top_k:
+        scores = keep_top_k(scores, params.top_k)
+        ids = np.flatnonzero(scores > _OUT)  # what follows looks at these only
+        scores = scores[ids]
+    if params.top_p < 1:
+        scores = keep_top_p(scores, params.top_p)
+    if params.min_p > 0:
+        scores = keep_min_p(scores, params.min_p)
+    chosen = draw(softmax(scores), generator)
+    return chosen if ids is None else int(ids[chosen])
