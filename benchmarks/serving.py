@@ -28,7 +28,6 @@ from time import perf_counter
 from typing import Any
 
 import numpy as np
-import torch
 from serving_sides import (
     Answered,
     InProcess,
@@ -334,7 +333,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     if not arguments.checkpoint.is_dir():
         print(f"there is no checkpoint folder {arguments.checkpoint}", file=sys.stderr)
         return 2
-    torch.set_num_threads(1)
     try:
         report = asyncio.run(measure(arguments.checkpoint, arguments.rounds))
     except EurekaError as error:

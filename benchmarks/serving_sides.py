@@ -24,12 +24,14 @@ import numpy as np
 from eureka.clients.gateway_async import AsyncGatewayClient
 from eureka.clients.gateway_types import ChatTurn, Recording
 from eureka.clients.stages import StageClients
-from eureka.engine.embedder import ReferenceEmbedder
+from eureka.engine.audio_embedder import AudioEmbedder
+from eureka.engine.choice import open_backend
 from eureka.engine.engine import Engine
 from eureka.engine.handle import RequestHandle
-from eureka.engine.reference import ReferenceBackend
 from eureka.engine.request import Floats, Request
-from eureka.model.weights import load_checkpoint
+from eureka.model.load_plan import plan_load
+from eureka.runtime.backend import backend_choice
+from eureka.runtime.settings import load_settings
 from eureka.text.answers import instruction_prompt
 from eureka.text.prompts import PromptBuilder
 from eureka.text.tokenizer import Tokenizer
@@ -139,11 +141,11 @@ class InProcess:
     """
 
     def __init__(self, checkpoint: Path, clips: Sequence[Pcm], num_slots: int) -> None:
-        model, _ = load_checkpoint(checkpoint)
+        plan, choice = plan_load(checkpoint), backend_choice(load_settings())
         tokenizer = Tokenizer.from_folder(checkpoint)
-        self._prompts = PromptBuilder(tokenizer, model.config)
-        self._embedder = ReferenceEmbedder(model)
-        self._engine = Engine(ReferenceBackend(model.backbone, num_slots), tokenizer.end_id)
+        self._prompts = PromptBuilder(tokenizer, plan.config)
+        self._embedder = AudioEmbedder.open(plan, choice)
+        self._engine = Engine(open_backend(plan, choice, num_slots), tokenizer.end_id)
         self._clips = clips
         self._numbers = itertools.count()
         self.embeddings = [self._embedder.embed([clip]) for clip in clips]
