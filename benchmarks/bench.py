@@ -17,7 +17,7 @@ from pathlib import Path
 
 import torch
 import transformers
-from pace import decoding, hearing, same_ids, start, threads, word_errors
+from pace import decoding, hearing, load, same_ids, start, threads, word_errors
 from pace.figures import Row, Skipped
 from pace.results import REPOSITORY, RESULTS, add_rows, read_report, to_markdown
 from pace.sides import NotThereError
@@ -41,6 +41,9 @@ PARTS: dict[str, Part] = {
     "C8_exact": same_ids.exact_ids,
     "C8": word_errors.fast_cost,
     "C9": start.starts,
+    "first_token": load.first_token,
+    "arrivals": load.arrivals,
+    "interactive": load.interactive,
 }
 """Name of a part, as `--only` takes it -> what makes its rows."""
 
