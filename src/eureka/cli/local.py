@@ -11,7 +11,7 @@ from eureka.audio.decode import DecodeLimits
 from eureka.audio.decode_pool import DecodePool
 from eureka.engine.audio_embedder import AudioEmbedder
 from eureka.engine.choice import open_backend
-from eureka.engine.engine import Engine
+from eureka.engine.engine import Engine, EngineLimits
 from eureka.errors import NotFoundError
 from eureka.model.config import EurekaConfig
 from eureka.model.load_plan import plan_load
@@ -66,7 +66,12 @@ def open_local(settings: Settings, checkpoint: Path | None = None) -> Iterator[L
         embedder = AudioEmbedder.open(plan, choice)
         backend = open_backend(plan, choice, _NUM_SLOTS)
         prompts = PromptBuilder(tokenizer, config)
-        engine = Engine(backend, tokenizer.end_id, repetition_penalty=config.repetition_penalty)
+        engine = Engine(
+            backend,
+            tokenizer.end_id,
+            limits=EngineLimits(batch_invariant=choice.batch_invariant),
+            repetition_penalty=config.repetition_penalty,
+        )
         listener = Listener(
             embedder,
             EngineDecoder(engine, tokenizer, prompts),

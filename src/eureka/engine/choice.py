@@ -33,7 +33,8 @@ class BackendChoice:
         device: cpu, or a torch device.
         num_threads: threads inside one operator.
         cache_folder: where graphs are kept; None writes them anew at each start.
-        is_padded: decode always runs all slots, so that results do not depend on batch mates to the last bit.
+        batch_invariant: results are the same bytes whatever else runs, for a part of the speed: prompts go in
+            chunks of fixed length and, on onnx, decode always runs all slots.
     """
 
     backend: BackendName = "auto"
@@ -42,7 +43,7 @@ class BackendChoice:
     device: str = "cpu"
     num_threads: int = 1
     cache_folder: Path | None = None
-    is_padded: bool = False
+    batch_invariant: bool = False
 
     def __post_init__(self) -> None:
         """Refuse what no backend can do."""
@@ -71,7 +72,7 @@ def open_backend(
         from eureka.engine.onnx.graph_store import GraphStore
 
         graphs = GraphStore(plan, choice.numerics, choice.num_threads, choice.cache_folder)
-        return OnnxBackend(graphs, num_slots, context_tokens, choice.is_padded)
+        return OnnxBackend(graphs, num_slots, context_tokens, choice.batch_invariant)
     from eureka.engine.reference import ReferenceBackend
     from eureka.engine.reference_parts import read_decoder
 

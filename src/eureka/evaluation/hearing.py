@@ -17,7 +17,7 @@ from types import TracebackType
 
 from eureka.engine.audio_embedder import AudioEmbedder
 from eureka.engine.choice import BackendChoice, open_backend
-from eureka.engine.engine import Engine
+from eureka.engine.engine import Engine, EngineLimits
 from eureka.engine.runner import EngineRunner
 from eureka.model.load_plan import LoadPlan, plan_load
 from eureka.pipeline.engine_decoder import EngineDecoder
@@ -94,7 +94,10 @@ class Ear:
         self.name = config.name
         self._num_slots = num_slots
         backend = open_backend(plan, choice, num_slots)
-        engine = Engine(backend, self.tokenizer.end_id, repetition_penalty=config.repetition_penalty)
+        limits = EngineLimits(batch_invariant=choice.batch_invariant)
+        engine = Engine(
+            backend, self.tokenizer.end_id, limits=limits, repetition_penalty=config.repetition_penalty
+        )
         self._runner = EngineRunner(engine)
         decoder = EngineDecoder(engine, self.tokenizer, self.prompts)
         settings = ListenerSettings(self.name, best_window_seconds=config.best_window_seconds)

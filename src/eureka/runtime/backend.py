@@ -19,4 +19,5 @@ def backend_choice(settings: Settings, device: str = "cpu") -> BackendChoice:
         device,
         settings.num_threads,
         settings.cache_folder / GRAPHS,
+        settings.batch_invariant,
     )

@@ -80,6 +80,8 @@ class Settings(BaseSettings):
     """What computes: onnx (CPU, no torch), reference (torch), or auto: onnx for float32 on a CPU."""
     numerics: Literal["exact", "fast"] = "exact"
     """float32 throughout, or int8 products in the linears of decoder and adapter (onnx only)."""
+    batch_invariant: bool = False
+    """Results are the same bytes whatever else runs, for a part of the speed."""
     dtype: Literal["float32", "bfloat16", "float16"] = "float32"
     """Arithmetic of the model; all but float32 need the reference backend."""
     num_threads: int = Field(1, ge=1, le=256)

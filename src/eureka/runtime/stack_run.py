@@ -147,6 +147,7 @@ def _triton_part(
             "EUREKA_DTYPE": settings.dtype,
             "EUREKA_NUM_THREADS": str(settings.num_threads),
             "EUREKA_CACHE_FOLDER": str(settings.cache_folder),
+            "EUREKA_BATCH_INVARIANT": str(settings.batch_invariant).lower(),
             "EUREKA_TRITON__DEVICE": settings.triton.device,
             "EUREKA_TRITON__NUM_SLOTS": str(settings.triton.num_slots),
             "EUREKA_TRITON__MAX_WAITING": str(settings.triton.max_waiting),

@@ -27,6 +27,7 @@ from eureka.engine.stats import EngineStats
 from eureka.errors import EurekaError, StageUnavailableError
 from eureka.model.load_plan import plan_load
 from eureka.serving.answer_stream import AnswerStream, Sender
+from eureka.text.constraints import ConstraintCompiler
 from eureka.text.stop import StopStrings
 from eureka.text.tokenizer import Tokenizer
 from eureka.types import SamplingParams
@@ -96,7 +97,7 @@ class LlmDecoder:
 
     Args:
         engine: decodes; nobody else may take its steps.
-        tokenizer: of the checkpoint; finds stop strings.
+        tokenizer: of the checkpoint; finds stop strings and spells constraints.
         options: see there.
         on_stats: is given the engine's state a few times a second from the emitter's thread, for metrics.
     """
@@ -110,6 +111,7 @@ class LlmDecoder:
     ) -> None:
         self._engine = engine
         self._tokenizer = tokenizer
+        self._constraints = ConstraintCompiler(tokenizer)
         self._options = options or DecoderOptions()
         self._on_stats = on_stats
         self._streams: list[AnswerStream] = []
@@ -141,7 +143,11 @@ class LlmDecoder:
         engine = AnnouncingEngine(
             open_backend(plan, choice, num_slots, options.context_tokens),
             tokenizer.end_id,
-            EngineLimits(max_waiting=options.max_waiting, probe_slots=_PROBE_SLOTS),
+            EngineLimits(
+                max_waiting=options.max_waiting,
+                probe_slots=_PROBE_SLOTS,
+                batch_invariant=choice.batch_invariant,
+            ),
             plan.config.repetition_penalty,
         )
         return cls(engine, tokenizer, options, on_stats)
@@ -183,6 +189,8 @@ class LlmDecoder:
         self._emitter.join()
 
     def _accept(self, call: DecoderCall, sender: Sender) -> None:
+        if not call.labels:  # without the lock, as it may take long
+            call = replace(call, request=self._with_conditions(call.request))
         with self._changed:  # held throughout: closing must see the stream or refuse the call
             if self._is_closing:
                 raise StageUnavailableError("the decoder is shutting down; try again", reason="SHUTTING_DOWN")
@@ -194,10 +202,17 @@ class LlmDecoder:
     def _submit(self, call: DecoderCall) -> RequestHandle:
         if call.labels:
             return self._engine.submit_score(call.request, call.labels)
-        check_sampling(call.request.sampling)  # before its strings are used
-        strings = call.request.sampling.stop
-        stop = StopStrings(self._tokenizer, strings) if strings else None
-        return self._engine.submit(replace(call.request, stop=stop))
+        return self._engine.submit(call.request)
+
+    def _with_conditions(self, request: Request) -> Request:
+        """The request with what follows its text: stop strings and constraint."""
+        sampling = request.sampling
+        check_sampling(sampling)  # before its strings are used
+        return replace(
+            request,
+            stop=StopStrings(self._tokenizer, sampling.stop) if sampling.stop else None,
+            constraint=self._constraints.compile(sampling.constraint) if sampling.constraint else None,
+        )
 
     # -- the emitter's thread ----------------------------------------------------------------------
 

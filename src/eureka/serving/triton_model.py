@@ -32,6 +32,7 @@ VARIABLES = {
     "device": "EUREKA_TRITON__DEVICE",
     "num_threads": "EUREKA_NUM_THREADS",
     "cache_folder": "EUREKA_CACHE_FOLDER",
+    "batch_invariant": "EUREKA_BATCH_INVARIANT",
     "num_slots": "EUREKA_TRITON__NUM_SLOTS",
     "max_waiting": "EUREKA_TRITON__MAX_WAITING",
 }
@@ -49,7 +50,7 @@ class ModelParameters:
     Attributes:
         checkpoint: folder; EUREKA_CHECKPOINT.
         choice: what computes; EUREKA_BACKEND, EUREKA_NUMERICS, EUREKA_DTYPE, EUREKA_TRITON__DEVICE,
-            EUREKA_NUM_THREADS, and EUREKA_CACHE_FOLDER, below which graphs are kept.
+            EUREKA_NUM_THREADS, EUREKA_BATCH_INVARIANT, and EUREKA_CACHE_FOLDER, below which graphs are kept.
         num_slots: requests decoded at once; EUREKA_TRITON__NUM_SLOTS.
         max_waiting: requests that may wait for a slot; EUREKA_TRITON__MAX_WAITING.
     """
@@ -224,6 +225,7 @@ def _choice(find: Callable[[str, str], str], device: str) -> BackendChoice:
             device,
             _count("num_threads", find("num_threads", "1")),
             Path(cache_folder) / GRAPHS if cache_folder else None,
+            _one_of(("false", "true"), "batch_invariant", find("batch_invariant", "false").lower()) == "true",
         )
     except InvalidInputError as error:
         raise WrongStateError(error.message) from error

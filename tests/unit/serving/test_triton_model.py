@@ -70,3 +70,11 @@ def test_graphs_are_kept_below_the_cache_folder() -> None:
     environ = {"EUREKA_CHECKPOINT": "a", "EUREKA_CACHE_FOLDER": "kept", "EUREKA_NUMERICS": "fast"}
     choice = ModelParameters.read(args(), environ).choice
     assert choice == BackendChoice(numerics="fast", cache_folder=Path("kept/graphs"))
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"), [("true", True), ("True", True), ("false", False), ("", False)]
+)
+def test_batch_invariance_is_a_switch(text: str, expected: bool) -> None:
+    environ = {"EUREKA_CHECKPOINT": "a", "EUREKA_BATCH_INVARIANT": text}
+    assert ModelParameters.read(args(), environ).choice.batch_invariant is expected
