@@ -47,7 +47,7 @@ SHORT_CLIPS = (Clip("C6", 5.0, 14), Clip("C6_10s", 10.0, 30))
 
 @dataclass(frozen=True, slots=True)
 class Spent:
-    """Processor seconds of one clip: everything up to the audio embeddings, and all tokens."""
+    """Seconds of one clip: everything up to the audio embeddings, and all tokens."""
 
     embed: float
     generate: float
@@ -59,9 +59,15 @@ class Spent:
 
 
 class OwnHearing:
-    """The way of the local commands: windows planned at pauses, each at its true length, embedder, engine."""
+    """The way of the local commands: windows planned at pauses, each at its true length, embedder, engine.
 
-    def __init__(self, side: Side) -> None:
+    Args:
+        side: what computes.
+        clock: gives seconds.
+    """
+
+    def __init__(self, side: Side, clock: Callable[[], float] = time.process_time) -> None:
+        self._clock = clock
         config = torch_model(side.folder).config
         self.embedder, self.engine = side.embedder(), side.engine(num_slots=1)
         self._prompts = PromptBuilder(Tokenizer.from_folder(side.folder), config)
@@ -70,14 +76,14 @@ class OwnHearing:
     def hear(self, pcm: Pcm, num_tokens: int) -> Spent:
         """Plan, embed and decode one clip; each window says its share of the tokens."""
         embed = generate = 0.0
-        started, heard, said = time.process_time(), 0, 0
+        started, heard, said = self._clock(), 0, 0
         for window in plan_windows([pcm], self._window_seconds):
             embeddings = self.embedder.embed([window.pcm])
-            embedded = time.process_time()
+            embedded = self._clock()
             heard += len(window.pcm)
             due = round(num_tokens * min(1.0, heard / len(pcm)))
             self.generate(embeddings, max(1, due - said))
-            said, ended = due, time.process_time()
+            said, ended = due, self._clock()
             embed, generate = embed + embedded - started, generate + ended - embedded
             started = ended
         return Spent(embed, generate)
