@@ -43,24 +43,27 @@ class Chunk:
         )
 
 
-def plan_chunks(groups: Iterable[Sequence[LiveRequest]], budget: int, multiple: int = 1) -> list[Chunk]:
-    """Chunks of one step; for each request at most one, but for requests cut at multiples.
+def plan_chunks(
+    groups: Iterable[Sequence[LiveRequest]], budget: int, chunk_tokens: int | None = None
+) -> list[Chunk]:
+    """Chunks of one step; for each request at most one, unless `chunk_tokens` cuts them.
 
     Earlier groups go first. In a group the oldest is sure of half of what is left, so that a long prompt
     always goes on; the rest goes to the others by what they have left, so that short prompts pass it.
 
     Args:
         groups: requests that prefill, the most urgent group first, in each the oldest first.
-        budget: prompt tokens, at least `multiple`.
-        multiple: chunks end at multiples of it or with their prompt.
+        budget: prompt tokens, at least `chunk_tokens`.
+        chunk_tokens: chunks end at each multiple of it and with their prompt only; None: anywhere.
     """
-    shares = _Shares(budget, multiple)
+    least = chunk_tokens or 1
+    shares = _Shares(budget, least)
     for oldest, *others in groups:
-        shares.give(oldest, max((shares.num_left + 1) // 2, multiple))
+        shares.give(oldest, max((shares.num_left + 1) // 2, least))
         for live in sorted(others, key=lambda live: live.num_left_tokens):
             shares.give(live, shares.num_left)
         shares.give(oldest, shares.num_left)
-    return [chunk for live, end in shares.ends.items() for chunk in _cut(live, end, multiple)]
+    return [chunk for live, end in shares.ends.items() for chunk in _cut(live, end, chunk_tokens)]
 
 
 def batches_of(chunks: Sequence[Chunk], max_padded_tokens: int, one_by_one: bool) -> Iterator[list[Chunk]]:
@@ -100,9 +103,10 @@ class _Shares:
             self.ends[live] = end
 
 
-def _cut(live: LiveRequest, end: int, multiple: int) -> Iterator[Chunk]:
-    """The tokens up to `end`, cut at multiples, or in one piece where `multiple` is 1."""
-    inner = range((live.num_prefilled // multiple + 1) * multiple, end, multiple) if multiple > 1 else ()
-    edges = [live.num_prefilled, *inner, end]
+def _cut(live: LiveRequest, end: int, chunk_tokens: int | None) -> Iterator[Chunk]:
+    """The tokens up to `end`, cut at the multiples of `chunk_tokens`, or in one piece."""
+    start = live.num_prefilled
+    size = chunk_tokens or end - start
+    edges = [start, *range(start + size, end, size), end]
     for start, stop in pairwise(edges):
         yield Chunk(live, start, stop)

@@ -324,17 +324,17 @@ class Engine:
 
     def _end(self, live: LiveRequest, ending: Ending, delta: Delta | None = None) -> None:
         """Free the slot, if there is one, then tell the caller, with the last tokens in `delta`."""
+        now = self.clock.now()
         with self._changed:
             if live.slot != NO_SLOT:
                 self.backend.release(live.slot)
                 self._sampler.release(live.slot)
             live.parked = None
-            self._scheduler.remove(live)
+            self._scheduler.remove(live, now)
             del self._live[live.request.request_id]
             self._cancelled.discard(live.request.request_id)
             self._counters.endings[ending] += 1
-        usage = live.usage(self.clock.now())
-        live.handle.put(replace(delta or Delta(), ending=ending, usage=usage))
+        live.handle.put(replace(delta or Delta(), ending=ending, usage=live.usage(now)))
 
     def _fail(self, batch: Sequence[LiveRequest], event: str) -> None:
         if not batch:

@@ -24,8 +24,8 @@ class EngineLimits:
         max_paused_bytes: once paused requests take so much memory, no other is paused.
         prefix_cache_bytes: memory for prompts up to the end of their audio, for later questions about the
             same audio; 0 keeps none.
-        ageing_seconds: a request of low priority that has been kept from decoding for so long goes first, one
-            such request in this time.
+        ageing_seconds: a request that more urgent ones have kept from decoding for so long goes before them,
+            one such request at a time and this time apart.
         batch_invariant: prefill one request at a time in chunks that end at fixed places, so that its results
             are the same bytes whatever else runs.
         repetition: what counts as a loop.
@@ -42,9 +42,9 @@ class EngineLimits:
     repetition: RepetitionRule = field(default_factory=RepetitionRule)
 
     @property
-    def chunk_multiple(self) -> int:
-        """Chunks end at multiples of this or with their prompt.
+    def chunk_tokens(self) -> int | None:
+        """Length of chunks with `batch_invariant`, else None; they end at its multiples and with the prompt.
 
-        With `batch_invariant` half of what a step prefills, so that two requests can go on in each step.
+        Half of what a step prefills, so that two requests can go on in each step.
         """
-        return max(1, self.max_step_prefill_tokens // 2) if self.batch_invariant else 1
+        return max(1, self.max_step_prefill_tokens // 2) if self.batch_invariant else None

@@ -156,7 +156,7 @@ def accept(
         repetition=RepetitionDetector(limits.repetition),
         arrived=now,
         audio_positions=request.audio_positions,
-        prefix=audio_prefix(request, limits.chunk_multiple) if limits.prefix_cache_bytes > 0 else None,
+        prefix=audio_prefix(request, limits.chunk_tokens or 1) if limits.prefix_cache_bytes > 0 else None,
         idle_since=now,
     )
 

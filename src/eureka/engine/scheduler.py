@@ -1,8 +1,9 @@
 """Scheduler: who gets a slot, who leaves one for it, and whose prompt goes on.
 
 Priorities are strict but for two bounds. A request that leaves its slot for a more urgent one is paused, not
-ended. And one request at a time that has been kept from decoding for `ageing_seconds`, the elder, goes first
-and keeps its slot; one in that time, so that a long line of old bulk work does not become urgent all at once.
+ended. And one request at a time that more urgent ones have kept from decoding for `ageing_seconds`, the
+elder, goes first and keeps its slot until it ends. The next one follows after this time again, so that a long
+line of old bulk work does not become urgent all at once.
 
 How many can be paused is bounded, too: nobody of a priority starts while one of it is paused, so there are no
 more of each priority than slots.
@@ -93,14 +94,14 @@ class Scheduler:
         self._slots.give_back(live.slot)
         live.slot = NO_SLOT
 
-    def remove(self, live: LiveRequest) -> None:
-        """Forget a request, wherever it stands."""
+    def remove(self, live: LiveRequest, now: float) -> None:
+        """Forget a request that has ended, wherever it stands."""
         if live.slot == NO_SLOT:
             self.line.remove(live)
         else:
             self.leave_slot(live)
         if live is self._elder:
-            self._elder = None
+            self._elder, self._next_elder_time = None, now + self._limits.ageing_seconds
 
     def check_idle(self) -> None:
         """Assert that nobody owns anything."""
@@ -152,16 +153,16 @@ class Scheduler:
     def _choose_elder(self, now: float) -> None:
         if self._elder is not None or now < self._next_elder_time:
             return
+        everyone = [*self.line, *self.running.values()]
+        highest = max((live.priority for live in everyone), default=0)
         kept = [
             live
-            for live in (*self.line, *self.running.values())
-            if live.priority < Priority.INTERACTIVE
+            for live in everyone
+            if live.priority < min(highest, Priority.INTERACTIVE)
             and live.idle_since is not None
             and live.idle(now) >= self._limits.ageing_seconds
         ]
-        if kept:
-            self._elder = max(kept, key=lambda live: live.idle(now))
-            self._next_elder_time = now + self._limits.ageing_seconds
+        self._elder = max(kept, key=lambda live: live.idle(now), default=None)
 
     # -- prompts -----------------------------------------------------------------------------------
 
@@ -170,7 +171,7 @@ class Scheduler:
         ready = self._ready()
         groups = [list(group) for _, group in groupby(ready, key=self._urgency)]
         limits = self._limits
-        return plan_chunks(groups, limits.max_step_prefill_tokens, limits.chunk_multiple)
+        return plan_chunks(groups, limits.max_step_prefill_tokens, limits.chunk_tokens)
 
     def _ready(self) -> list[LiveRequest]:
         """Who prefills, most urgent first, but for those whose audio one before them prefills already.
