@@ -15,8 +15,8 @@ import numpy as np
 
 from eureka.engine.backend import Backend
 from eureka.engine.embedder import ReferenceEmbedder
+from eureka.engine.logit_rules import penalise_repetition
 from eureka.engine.reference import ReferenceBackend
-from eureka.engine.sampler import penalise_repetition
 from eureka.evaluation.sets import load_subset
 from eureka.text.prompts import PromptBuilder
 from eureka.text.tokenizer import Tokenizer
@@ -101,7 +101,9 @@ def judge(reference: Backend, asked: Asked, ids: Sequence[int], penalty: float) 
     logits = reference.prefill([to_prefill(0, asked)])[0]
     steps = Steps()
     for token_id in ids:
-        steps += kind_of_step(penalise_repetition(logits, seen, penalty), token_id)
+        scores = logits.copy()
+        scores[seen] = penalise_repetition(logits[seen], penalty)
+        steps += kind_of_step(scores, token_id)
         seen[token_id] = True
         logits = reference.decode([0], [token_id])[0]
     reference.release(0)
