@@ -74,18 +74,29 @@ class OnnxBackend:
 
     def decode(self, slots: Sequence[int], token_ids: Sequence[int]) -> Floats:
         """Append one token to each slot; logits (n, V) after it."""
-        wanted = np.asarray(slots, dtype=np.int64)
+        wanted = np.array(slots)
         assert self._lengths[wanted].all(), "a slot to decode must be prefilled"
-        embeds = self._table.rows(np.asarray(token_ids, dtype=np.int64))
-        logits = np.empty((len(wanted), self.vocab_size), np.float32)
-        for first, count, chosen in self._ranges(wanted):
-            padded = np.zeros((count, self.embedding_width), np.float32)
-            padded[wanted[chosen] - first] = embeds[chosen]
-            # A row that is run along has its token written behind what it holds, where it is not seen.
-            places = np.minimum(self._lengths[first : first + count], self._context_tokens - 1)
-            out = self._runs.decode(first, padded, places)
-            logits[chosen] = out[wanted[chosen] - first]
+        embeds = self._table.rows(np.array(token_ids))
+        first, last = min(slots), max(slots)
+        if last - first < len(slots) + _LARGEST_GAP and not self._is_padded:
+            logits = self._decode_range(first, last - first + 1, wanted, embeds)
+        else:
+            logits = np.empty((len(wanted), self.vocab_size), np.float32)
+            for start, count, chosen in self._ranges(wanted):
+                logits[chosen] = self._decode_range(start, count, wanted[chosen], embeds[chosen])
         self._lengths[wanted] += 1
+        return logits
+
+    def _decode_range(self, first: int, count: int, slots: NDArray[np.int64], embeds: Floats) -> Floats:
+        """Logits of slots that lie among `count` rows from `first` on.
+
+        A row that is run along has its token written behind what it holds, where it is not seen.
+        """
+        places = np.minimum(self._lengths[first : first + count], self._context_tokens - 1)
+        rows = slots - first
+        padded = np.zeros((count, embeds.shape[1]), np.float32)
+        padded[rows] = embeds
+        logits: Floats = self._runs.decode(first, padded, places)[rows]
         return logits
 
     def continuation_log_probabilities(
