@@ -25,6 +25,7 @@ from services.gateway.requests import (
     AudioReader,
     check_labels,
     priority_of,
+    refuse_constraint,
     sampling_of,
     window_seconds_of,
 )
@@ -158,6 +159,7 @@ class AudioServicer(audio_service_pb2_grpc.AudioServiceServicer):
         gateway = self._gateway
         card, call = self._begin(request)
         options = self._options(call, request)
+        refuse_constraint(options.sampling)
         options = replace(
             options,
             sampling=replace(options.sampling, stop=(), top_logprobs=0),

@@ -10,7 +10,7 @@ from typing import Protocol
 from google.protobuf.duration_pb2 import Duration
 
 from eureka.api.v1 import content_pb2
-from eureka.clients.decoder_wire import given_sampling
+from eureka.clients import sampling_wire
 from eureka.engine.request import check_sampling
 from eureka.errors import AudioTooLongError, InvalidAudioError, InvalidInputError
 from eureka.types import AudioPart, Instruction, Priority, SamplingParams, Task, TextPart, Turn
@@ -164,9 +164,20 @@ def sampling_of(message: content_pb2.SamplingParams) -> SamplingParams:
     Raises:
         InvalidInputError: a value outside its range.
     """
-    sampling = SamplingParams(**given_sampling(message), stop=tuple(message.stop))
+    sampling = sampling_wire.sampling_of(message)
     check_sampling(sampling)
     return sampling
+
+
+def refuse_constraint(sampling: SamplingParams) -> None:
+    """Refuse a constraint where the answers are of windows, not of the caller's whole question.
+
+    Raises:
+        InvalidInputError: reason INVALID_CONSTRAINT.
+    """
+    if sampling.constraint is not None:
+        message = "constraint: it holds for Ask and Generate; Transcribe and Caption take none"
+        raise InvalidInputError(message, reason="INVALID_CONSTRAINT")
 
 
 def priority_of(number: int) -> Priority:

@@ -28,6 +28,7 @@ from eureka.api.v1 import (
 )
 from eureka.audio.decode_pool import DecodePool
 from eureka.cli.local import open_local
+from eureka.clients.sampling_wire import sampling_of
 from eureka.clients.status import code_of_status, details_metadata, status_of
 from eureka.errors import AudioTooLongError, EurekaError, InvalidInputError, NotFoundError
 from eureka.model.config import EurekaConfig
@@ -42,7 +43,6 @@ from eureka.types import (
     HearingResult,
     Logprobs,
     Pcm,
-    SamplingParams,
     Segment,
     TextDelta,
     TextPart,
@@ -206,7 +206,7 @@ class AudioServicer(audio_service_pb2_grpc.AudioServiceServicer):
 
     def _converse(self, request: Any, deltas: list[TextDelta]) -> HearingResult:
         turns = [SpokenTurn(_role(turn), self._parts(turn)) for turn in request.conversation]
-        options = ListenOptions(sampling=_sampling(request.sampling))
+        options = ListenOptions(sampling=sampling_of(request.sampling))
         return self._gateway.listener.converse("", turns, options, deltas.append)
 
     def _parts(self, turn: Any) -> tuple[TextPart | AudioItem, ...]:
@@ -293,15 +293,7 @@ def _served(gateway: SmallGateway, method: str, context: Any) -> Iterator[None]:
 
 def _windowed_options(request: Any) -> ListenOptions:
     seconds = request.max_window_duration.ToNanoseconds() / 1e9
-    return ListenOptions(sampling=_sampling(request.sampling), max_window_seconds=seconds or None)
-
-
-def _sampling(message: Any) -> SamplingParams:
-    given = {name: getattr(message, name) for name in _SAMPLING if message.HasField(name)}
-    return SamplingParams(**given, stop=tuple(message.stop))
-
-
-_SAMPLING = ("max_new_tokens", "temperature", "top_k", "top_p", "repetition_penalty", "seed", "top_logprobs")
+    return ListenOptions(sampling=sampling_of(request.sampling), max_window_seconds=seconds or None)
 
 
 def _role(turn: Any) -> str:

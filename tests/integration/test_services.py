@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+import json
+import re
+from collections.abc import AsyncIterator, Awaitable, Sequence
 from pathlib import Path
 
+import grpc
 import numpy as np
 import pytest
 import pytest_asyncio
@@ -12,6 +15,8 @@ import pytest_asyncio
 from eureka.api.v1 import audio_service_pb2 as api
 from eureka.api.v1 import content_pb2 as content
 from eureka.api.v1 import model_service_pb2
+from eureka.clients.status import error_of
+from eureka.errors import EurekaError
 from eureka.pipeline.conversation import AudioItem, SpokenTurn
 from eureka.pipeline.options import ListenOptions
 from eureka.runtime.triton import TritonLauncher
@@ -202,6 +207,78 @@ async def test_stop_string_ends_the_text_and_the_engine(stack: Stack) -> None:
     assert cut.text == whole.text[: whole.text.index(whole.text[5:9])].rstrip()
     assert cut.finish_reason == content.FINISH_REASON_STOP
     assert cut.usage.generated_token_count < whole.usage.generated_token_count
+
+
+@pytest.mark.parametrize("temperature", [0.0, 1.0])
+@pytest.mark.parametrize("kind", ["choices", "regex", "json_schema"])
+async def test_constrained_answer_is_what_was_asked_for(
+    caller: Caller, kind: str, temperature: float
+) -> None:
+    schema = {
+        "type": "object",
+        "properties": {
+            "sound": {"enum": ["rain", "dog bark"]},
+            "times": {"type": "array", "items": {"type": "integer"}, "maxItems": 2},
+        },
+        "required": ["sound", "times"],
+        "additionalProperties": False,
+    }
+    constraint = {
+        "choices": content.Constraint(choices=content.Choices(values=["rain", "rainbow", "dog bark"])),
+        "regex": content.Constraint(regex="(one|two) of [0-9]{2}"),
+        "json_schema": content.Constraint(json_schema=json.dumps(schema)),
+    }[kind]
+    sampling = content.SamplingParams(
+        constraint=constraint, temperature=temperature, max_new_tokens=500, min_p=0.02, frequency_penalty=0.2
+    )
+    turns = conversation(inline(CLIP), "what?")
+
+    whole = await caller.audio.Ask(api.AskRequest(conversation=turns, sampling=sampling))
+    messages = await generated(caller, api.GenerateRequest(conversation=turns, sampling=sampling))
+
+    assert whole.finish_reason == content.FINISH_REASON_STOP
+    assert "".join(message.text for message in messages) == whole.text
+    if kind == "choices":
+        assert whole.text in ("rain", "rainbow", "dog bark")
+    elif kind == "regex":
+        assert re.fullmatch("(one|two) of [0-9]{2}", whole.text)
+    else:
+        found = json.loads(whole.text)
+        assert set(found) == {"sound", "times"} and found["sound"] in ("rain", "dog bark")
+        assert len(found["times"]) <= 2 and all(type(time) is int for time in found["times"])
+
+
+async def test_constrained_answer_that_is_cut_ends_with_length(stack: Stack) -> None:
+    sampling = content.SamplingParams(max_new_tokens=4)
+    sampling.constraint.regex = "[a-z]{60}"
+    response = await stack.fused.audio.Ask(api.AskRequest(conversation=conversation("?"), sampling=sampling))
+    assert response.finish_reason == content.FINISH_REASON_LENGTH
+    assert response.usage.generated_token_count == 4
+
+
+async def refusal(call: Awaitable[object]) -> EurekaError:
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await call
+    return error_of(caught.value)
+
+
+async def test_constraints_that_cannot_hold_are_refused_by_their_reason(stack: Stack) -> None:
+    unreadable = [
+        content.Constraint(),
+        content.Constraint(choices=content.Choices()),
+        content.Constraint(regex="(a|["),
+        content.Constraint(json_schema='{"type": "sound"}'),
+        content.Constraint(json_schema="x" * 70_000),
+    ]
+    audio = stack.fused.audio
+    for constraint in unreadable:
+        sampling = content.SamplingParams(constraint=constraint)
+        error = await refusal(audio.Ask(api.AskRequest(conversation=conversation("?"), sampling=sampling)))
+        assert (error.code, error.reason) == ("INVALID_ARGUMENT", "INVALID_CONSTRAINT")
+
+    sampling = content.SamplingParams(constraint=content.Constraint(regex="a"))
+    error = await refusal(audio.Transcribe(api.TranscribeRequest(audio=inline(CLIP), sampling=sampling)))
+    assert error.reason == "INVALID_CONSTRAINT"
 
 
 async def test_logprobs_name_each_token(stack: Stack) -> None:

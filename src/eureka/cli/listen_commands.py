@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from eureka.cli.arguments import add_listening_options, label_list, probability, read_list
+from eureka.cli.constraint import add_constraint_options
 from eureka.errors import InvalidInputError
 
 if TYPE_CHECKING:
@@ -35,6 +36,7 @@ def add_parsers(commands: Commands) -> None:
     ask.add_argument(
         "files", nargs="+", metavar="FILE... QUESTION", help="audio files, and last the question, in quotes"
     )
+    add_constraint_options(ask)
     _finish(ask, _ask)
 
     classify = commands.add_parser(

@@ -7,7 +7,9 @@ import logging
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
+from dataclasses import replace
 
+from eureka.cli.constraint import constraint_of
 from eureka.cli.target import Target, choose_target
 from eureka.cli.writer import OutcomeWriter
 from eureka.errors import EurekaError, WrongStateError
@@ -50,9 +52,9 @@ def listen_to_files(files: Sequence[str], arguments: argparse.Namespace) -> int:
 
 def options_of(arguments: argparse.Namespace, has_time_marks: bool) -> ListenOptions:
     """Options of every file, for a checkpoint that writes time marks or not."""
-    sampling = SamplingParams()
+    sampling = SamplingParams(constraint=constraint_of(arguments))
     if arguments.max_new_tokens is not None:
-        sampling = SamplingParams(max_new_tokens=arguments.max_new_tokens)
+        sampling = replace(sampling, max_new_tokens=arguments.max_new_tokens)
     options = ListenOptions(sampling=sampling)
     if ExportFormat(arguments.format) not in _SUBTITLES:
         return options

@@ -6,12 +6,14 @@ Deadlines, ids and tenants are no part of messages: they travel in gRPC itself.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from google.protobuf.duration_pb2 import Duration
 from numpy.typing import NDArray
 
+from eureka.clients.sampling_wire import as_written, fill_sampling, sampling_of
 from eureka.clients.tensors import from_tensor, to_tensor
 from eureka.engine.request import LabelScores
 from eureka.errors import InvalidInputError
@@ -160,7 +162,7 @@ def card_of(message: wire.DescribeResponse) -> ModelCard:
         context_tokens=message.context_token_count,
         best_window_seconds=_seconds(message.best_window_duration),
         time_step_seconds=_seconds(message.time_step_duration) if has_step else None,
-        repetition_penalty=_as_written(message.repetition_penalty),
+        repetition_penalty=as_written(message.repetition_penalty),
         weights_sha256=message.weights_sha256,
     )
 
@@ -257,36 +259,13 @@ def _embeddings_of(message: Any) -> NDArray[np.float32]:
 
 
 def _sampling_message(sampling: SamplingParams) -> wire.SamplingParams:
-    return wire.SamplingParams(
-        max_new_tokens=sampling.max_new_tokens,
-        temperature=sampling.temperature,
-        top_k=sampling.top_k,
-        top_p=sampling.top_p,
-        repetition_penalty=sampling.repetition_penalty,
-        seed=sampling.seed,
-        stop=sampling.stop,
-        top_logprobs=sampling.top_logprobs,
-        banned_token_ids=sampling.ban_token_ids,
-    )
+    message = wire.SamplingParams(banned_token_ids=sampling.ban_token_ids)
+    fill_sampling(message, sampling)
+    return message
 
 
 def _sampling_of(message: wire.SamplingParams) -> SamplingParams:
-    return SamplingParams(
-        **given_sampling(message),
-        stop=tuple(message.stop),
-        ban_token_ids=tuple(message.banned_token_ids),
-    )
-
-
-def given_sampling(message: Any) -> dict[str, Any]:
-    """The single-valued fields of a SamplingParams message that are set, public or between stages."""
-    names = ("max_new_tokens", "temperature", "top_k", "top_p", "repetition_penalty", "seed", "top_logprobs")
-    return {name: _as_written(getattr(message, name)) for name in names if message.HasField(name)}
-
-
-def _as_written(value: float) -> float:
-    """0.4 again for the float32 next to 0.4, so that a served answer samples as one in this process."""
-    return value if isinstance(value, int) else float(str(np.float32(value)))
+    return replace(sampling_of(message), ban_token_ids=tuple(message.banned_token_ids))
 
 
 def _end_message(delta: TextDelta, ending: Ending) -> wire.GenerateEnd:

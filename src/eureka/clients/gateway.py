@@ -41,12 +41,13 @@ from eureka.clients.gateway_types import (
     ServedModels,
     Upload,
 )
-from eureka.types import HearingResult, Priority, SamplingParams, Task
+from eureka.types import Constraint, HearingResult, Priority, SamplingParams, Task
 
 __all__ = [
     "AudioSource",
     "ChannelTls",
     "ChatTurn",
+    "Constraint",
     "DeltaStream",
     "GatewayClient",
     "Priority",

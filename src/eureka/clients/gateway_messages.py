@@ -10,6 +10,8 @@ from google.protobuf.duration_pb2 import Duration
 from eureka.api.v1 import audio_service_pb2 as api
 from eureka.api.v1 import content_pb2
 from eureka.clients.gateway_types import ChatTurn, Question, Recording
+from eureka.clients.sampling_wire import fill_sampling
+from eureka.engine.request import check_constraint
 from eureka.errors import InvalidInputError
 from eureka.types import Priority, SamplingParams
 
@@ -156,24 +158,20 @@ def sampling_message(sampling: SamplingParams | None) -> content_pb2.SamplingPar
 
     Raises:
         InvalidInputError: reason UNSUPPORTED_SAMPLING; bans are by token ids, which callers do not know.
+            INVALID_CONSTRAINT, INVALID_SAMPLING; a value that the API cannot take.
     """
     if sampling is None:
         return None
     if sampling.ban_token_ids:
         raise InvalidInputError("the API has no ban_token_ids", reason="UNSUPPORTED_SAMPLING")
+    if sampling.constraint is not None:
+        check_constraint(sampling.constraint)  # a message would leave out a second kind
+    message = content_pb2.SamplingParams()
     try:
-        return content_pb2.SamplingParams(
-            max_new_tokens=sampling.max_new_tokens,
-            temperature=sampling.temperature,
-            top_k=sampling.top_k,
-            top_p=sampling.top_p,
-            repetition_penalty=sampling.repetition_penalty,
-            seed=sampling.seed,
-            stop=sampling.stop,
-            top_logprobs=sampling.top_logprobs,
-        )
+        fill_sampling(message, sampling)
     except (ValueError, TypeError) as error:
         raise InvalidInputError(f"sampling: {error}", reason="INVALID_SAMPLING") from error
+    return message
 
 
 def duration_of(seconds: float) -> Duration:

@@ -15,7 +15,7 @@ from typing import Any
 
 from eureka.engine.request import Delta, Floats, Ids, Label, LabelScores, Request
 from eureka.errors import EurekaError, InvalidInputError, error_classes
-from eureka.types import Ending, Priority, SamplingParams, TokenLogprobs, Usage
+from eureka.types import Constraint, Ending, Priority, SamplingParams, TokenLogprobs, Usage
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,5 +216,10 @@ def _token_logprobs(
 
 def _sampling(plain: dict[str, Any]) -> SamplingParams:
     """Sampling parameters from JSON, where tuples have become lists."""
-    values: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in plain.items()}
-    return SamplingParams(**values)
+    constraint = plain.get("constraint")
+    read = None if constraint is None else Constraint(**_with_tuples(constraint))
+    return SamplingParams(**{**_with_tuples(plain), "constraint": read})
+
+
+def _with_tuples(plain: dict[str, Any]) -> dict[str, Any]:
+    return {k: tuple(v) if isinstance(v, list) else v for k, v in plain.items()}

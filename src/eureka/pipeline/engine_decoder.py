@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from itertools import count
 from uuid import uuid4
 
 from eureka.engine.engine import Engine
-from eureka.engine.request import Label, LabelScores, Request
+from eureka.engine.request import Label, LabelScores, Request, check_sampling
 from eureka.text.answers import AnswerWriter, check_instruction, instruction_prompt, label_ids
+from eureka.text.constraints import ConstraintCompiler
 from eureka.text.prompts import PromptBuilder
 from eureka.text.stop import StopStrings
 from eureka.text.tokenizer import Tokenizer
@@ -28,6 +30,7 @@ class EngineDecoder:
         self._engine = engine
         self._tokenizer = tokenizer
         self._prompts = prompts
+        self._constraints = ConstraintCompiler(tokenizer)
         self._prefix = uuid4().hex[:12]
         self._numbers = count()
 
@@ -44,8 +47,15 @@ class EngineDecoder:
 
         Raises: as `Engine.submit`; InvalidInputError for an instruction that cannot be laid out.
         """
-        writer = AnswerWriter(self._tokenizer, request.sampling.stop)
-        handle = self._engine.submit(self._engine_request(request))
+        check_sampling(request.sampling)  # before its strings are used
+        stop, constraint = request.sampling.stop, request.sampling.constraint
+        writer = AnswerWriter(self._tokenizer, stop)
+        asked = replace(
+            self._engine_request(request),
+            stop=StopStrings(self._tokenizer, stop) if stop else None,
+            constraint=self._constraints.compile(constraint) if constraint else None,
+        )
+        handle = self._engine.submit(asked)
         try:
             for delta in handle:
                 yield writer.write(delta.token_ids, delta.logprobs, delta.ending, delta.usage)
@@ -61,7 +71,7 @@ class EngineDecoder:
         return self._engine.score(self._engine_request(request), candidates)
 
     def _engine_request(self, request: TextRequest) -> Request:
-        embeddings, stop = request.audio_embeddings, request.sampling.stop
+        embeddings = request.audio_embeddings
         prompt = instruction_prompt(self._prompts, request.instruction, len(embeddings))
         return Request(
             request_id=f"{self._prefix}-{next(self._numbers)}",
@@ -71,5 +81,4 @@ class EngineDecoder:
             sampling=request.sampling,
             deadline=request.deadline,
             priority=request.priority,
-            stop=StopStrings(self._tokenizer, stop) if stop else None,
         )

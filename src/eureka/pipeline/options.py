@@ -55,8 +55,8 @@ class ListenOptions:
     """Options of one call.
 
     Attributes:
-        sampling: of the first attempt; what it says of length, bans, stop strings and log-probabilities holds
-            for retries too.
+        sampling: of the first attempt; what it says of length, bans, stop strings, log-probabilities and
+            constraint holds for retries too.
         language: code or name, as a hint; transcripts only.
         max_window_seconds: upper bound on windows, on top of the checkpoint's own.
         deadline: time on the decoder's clock; what is not answered by then ends DEADLINE.

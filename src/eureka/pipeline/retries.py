@@ -109,6 +109,7 @@ class PersistentAnswerer:
                 ban_token_ids=first.ban_token_ids,
                 stop=first.stop,
                 top_logprobs=first.top_logprobs,
+                constraint=first.constraint,
             )
 
     def _stands(self, answer: Answer, stretch: Stretch) -> bool:

@@ -46,6 +46,7 @@ class Tokenizer:
     """
 
     def __init__(self, definition: dict[str, Any]) -> None:
+        self.definition = definition
         self._engine = _engine_of(definition)
         self._plain_engine = _engine_of({**definition, "added_tokens": [], "post_processor": None})
         if not _is_byte_level(definition.get("decoder")):

@@ -168,6 +168,30 @@ def test_max_new_tokens_bounds_the_answer(
     assert result["usage"]["generated_tokens"] == 1 and result["coverage"][0]["ending"] == "LENGTH"
 
 
+@pytest.mark.parametrize("kind", ["--choices", "--regex", "--json-schema"])
+def test_ask_under_a_constraint_answers_as_told(
+    capsys: pytest.CaptureFixture[str], checkpoint: Path, clip: Path, tmp_path: Path, kind: str
+) -> None:
+    schema = tmp_path / "schema.json"
+    schema.write_text('{"type": "array", "items": {"enum": ["rain"]}, "minItems": 1, "maxItems": 1}')
+    value = {"--choices": "dog bark,rain", "--regex": "[0-9]{2}", "--json-schema": schema}[kind]
+    command = ["ask", clip, "what is it", "--checkpoint", checkpoint, "--format", "json"]
+    status, out, _ = run(capsys, *command, kind, value)
+    text = json.loads(out)["text"]
+    assert status == 0
+    assert text in ("dog bark", "rain", '["rain"]') or re.fullmatch("[0-9]{2}", text)
+
+
+def test_ask_under_a_constraint_that_cannot_be_read_says_why(
+    capsys: pytest.CaptureFixture[str], checkpoint: Path, clip: Path, tmp_path: Path
+) -> None:
+    command = ["ask", clip, "what is it", "--checkpoint", checkpoint, "--format", "json"]
+    status, out, _ = run(capsys, *command, "--regex", "(")
+    assert status == 1 and json.loads(out)["error"]["reason"] == "INVALID_CONSTRAINT"
+    status, _, err = run(capsys, *command, "--json-schema", tmp_path / "nowhere.json")
+    assert status == 2 and "FILE_NOT_FOUND" in err
+
+
 def test_classify_scores_every_label_and_abstains_on_demand(
     capsys: pytest.CaptureFixture[str], checkpoint: Path, clip: Path
 ) -> None:

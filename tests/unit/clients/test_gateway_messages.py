@@ -24,7 +24,7 @@ from eureka.errors import (
     QueueFullError,
     StageUnavailableError,
 )
-from eureka.types import Ending, Priority, SamplingParams, SegmentSource, Span, Task
+from eureka.types import Constraint, Ending, Priority, SamplingParams, SegmentSource, Span, Task
 
 LIMITS = Limits(120, 300, 100, 1_000, 3_600, calls.MESSAGE_RESERVE_BYTES + 150)
 
@@ -69,6 +69,8 @@ def test_sampling_travels_whole_and_unset_stays_unset() -> None:
         (SamplingParams(ban_token_ids=(1,)), "UNSUPPORTED_SAMPLING"),
         (SamplingParams(max_new_tokens=-1), "INVALID_SAMPLING"),
         (SamplingParams(seed=-1), "INVALID_SAMPLING"),
+        (SamplingParams(constraint=Constraint()), "INVALID_CONSTRAINT"),
+        (SamplingParams(constraint=Constraint(regex="a", json_schema="{}")), "INVALID_CONSTRAINT"),
     ],
     ids=str,
 )

@@ -19,7 +19,7 @@ from eureka.errors import (
     QueueFullError,
     StageUnavailableError,
 )
-from eureka.types import Ending, TokenLogprobs, Usage
+from eureka.types import Constraint, Ending, TokenLogprobs, Usage
 from tests.helpers.requests import make_request
 
 
@@ -34,6 +34,22 @@ def test_request_survives_the_crossing_and_its_deadline_moves_to_the_other_clock
     assert (call.request.deadline, call.request.priority) == (12.0, 3)
 
 
+@pytest.mark.parametrize(
+    "constraint",
+    [
+        Constraint(choices=("a", "b")),
+        Constraint(choices=()),
+        Constraint(regex="a+"),
+        Constraint(json_schema="{}"),
+    ],
+)
+def test_constraint_survives_the_crossing(constraint: Constraint) -> None:
+    request = make_request(1, constraint=constraint, min_p=0.1, presence_penalty=-0.5)
+    arrays = (request.prompt_ids, request.token_type_ids, request.audio_embeddings)
+    back = parse_request(request_json(request, (), 0.0), *arrays, now=0.0)
+    assert back.request.sampling == request.sampling
+
+
 def test_request_without_deadline_and_labels_stays_so() -> None:
     request = make_request(1)
     call = parse_request(
@@ -45,7 +61,15 @@ def test_request_without_deadline_and_labels_stays_so() -> None:
 
 @pytest.mark.parametrize(
     "text",
-    [b"", b"[]", b"{}", b'{"request_id": "a", "sampling": {"heat": 1}}', b'{"request_id": "a", "labels": 3}'],
+    [
+        b"",
+        b"[]",
+        b"{}",
+        b'{"request_id": "a", "sampling": {"heat": 1}}',
+        b'{"request_id": "a", "sampling": {"constraint": 1}}',
+        b'{"request_id": "a", "sampling": {"constraint": {"words": 1}}}',
+        b'{"request_id": "a", "labels": 3}',
+    ],
 )
 def test_unreadable_request_is_the_callers_fault(text: bytes) -> None:
     ids = np.zeros(1, dtype=np.int64)

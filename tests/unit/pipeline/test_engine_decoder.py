@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -20,6 +22,7 @@ from eureka.pipeline.options import ListenerSettings, ListenOptions, RetryPolicy
 from eureka.text.prompts import PromptBuilder
 from eureka.types import (
     SAMPLE_RATE_HZ,
+    Constraint,
     Ending,
     Instruction,
     Logprobs,
@@ -139,6 +142,36 @@ def test_stop_string_ends_the_answer_before_it(parts: Parts) -> None:
 def test_too_many_stop_strings_are_refused(parts: Parts) -> None:
     with pytest.raises(InvalidInputError, match="at most 8"):
         next(parts.decoder.generate(conversation_request(stop=tuple("abcdefghi"))))
+
+
+@pytest.mark.parametrize("temperature", [0.0, 1.0])
+def test_constrained_answers_are_what_was_asked_for(parts: Parts, temperature: float) -> None:
+    schema = {"type": "object", "properties": {"loud": {"type": "boolean"}}, "required": ["loud"]}
+    schema["additionalProperties"] = False
+    for seed in range(3):
+        texts = [
+            "".join(
+                delta.text
+                for delta in parts.decoder.generate(
+                    conversation_request(constraint=constraint, temperature=temperature, seed=seed)
+                )
+            )
+            for constraint in (
+                Constraint(choices=("rain", "rainbow", "sea waves")),
+                Constraint(regex="[0-9]{3} Hz"),
+                Constraint(json_schema=json.dumps(schema)),
+            )
+        ]
+        assert texts[0] in ("rain", "rainbow", "sea waves")
+        assert re.fullmatch("[0-9]{3} Hz", texts[1])
+        assert type(json.loads(texts[2])["loud"]) is bool
+
+
+def test_constraint_out_of_bounds_or_unreadable_is_refused(parts: Parts) -> None:
+    for constraint in (Constraint(choices=()), Constraint(regex="("), Constraint(json_schema="no")):
+        with pytest.raises(InvalidInputError) as caught:
+            next(parts.decoder.generate(conversation_request(constraint=constraint)))
+        assert caught.value.reason == "INVALID_CONSTRAINT"
 
 
 def test_logprobs_come_with_each_token_and_name_it(parts: Parts) -> None:

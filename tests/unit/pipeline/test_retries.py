@@ -4,7 +4,7 @@ import pytest
 from eureka.errors import CancelledError, EurekaError
 from eureka.pipeline.options import ListenerSettings, ListenOptions, RetryPolicy
 from eureka.pipeline.results import raise_unless_answered
-from eureka.types import Ending, SamplingParams, Task, TextRequest
+from eureka.types import Constraint, Ending, SamplingParams, Task, TextRequest
 from tests.helpers.tone_model import WORDS, blocks_of, say
 from tests.unit.pipeline.conftest import Ears, MakeEars
 
@@ -28,12 +28,13 @@ def test_retry_other_sampling_mends_on_the_same_embeddings(make_ears: MakeEars, 
 
 def test_retry_keeps_what_the_caller_said_of_tokens(make_ears: MakeEars) -> None:
     ears = make_ears(lambda request, number: ([], Ending.LENGTH) if number == 1 else None)
-    sampling = SamplingParams(max_new_tokens=7, ban_token_ids=(3,), stop=("x",), top_logprobs=2)
+    constraint = Constraint(choices=("a",))
+    sampling = SamplingParams(7, ban_token_ids=(3,), stop=("x",), top_logprobs=2, constraint=constraint)
     transcribe(ears, ListenOptions(sampling=sampling))
     asked = [request.sampling for request in ears.decoder.requests]
     assert len(asked) == 2
-    assert {(s.max_new_tokens, s.ban_token_ids, s.stop, s.top_logprobs) for s in asked} == {
-        (7, (3,), ("x",), 2)
+    assert {(s.max_new_tokens, s.ban_token_ids, s.stop, s.top_logprobs, s.constraint) for s in asked} == {
+        (7, (3,), ("x",), 2, constraint)
     }
 
 

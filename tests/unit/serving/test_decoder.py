@@ -24,7 +24,7 @@ from eureka.errors import (
 )
 from eureka.model.eureka_audio import EurekaAudio
 from eureka.serving.decoder import AnnouncingEngine, DecoderOptions, LlmDecoder
-from eureka.types import Ending, Priority
+from eureka.types import Constraint, Ending, Priority
 from tests.helpers.requests import END_TOKEN, make_request
 from tests.helpers.tiny_model import tiny_model
 from tests.helpers.tokenizers import small_nano_tokenizer
@@ -129,6 +129,15 @@ def test_fast_tokens_share_responses_and_the_first_waits_for_none(decoder: LlmDe
     assert len(sender.token_ids) == 300
     assert len(sender.deltas) < 200
     assert len(sender.deltas[0].token_ids) <= 3
+
+
+def test_constrained_answer_is_a_choice_and_an_unreadable_one_is_refused(decoder: LlmDecoder) -> None:
+    sender = start(decoder, 1, constraint=Constraint(choices=("dog bark", "rain")))
+    assert sender.is_done.wait(20)
+    assert sender.deltas[-1].ending is Ending.STOP and len(sender.token_ids) >= 1
+    refused = start(decoder, 2, constraint=Constraint(regex="("))
+    assert refused.is_done.wait(20)
+    assert isinstance(refused.error, InvalidInputError) and refused.error.reason == "INVALID_CONSTRAINT"
 
 
 def test_scores_come_with_the_ending(decoder: LlmDecoder) -> None:

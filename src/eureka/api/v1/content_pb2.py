@@ -25,23 +25,23 @@ _sym_db = _symbol_database.Default()
 from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1b\x65ureka/api/v1/content.proto\x12\reureka.api.v1\x1a\x1egoogle/protobuf/duration.proto\"B\n\x07\x43hannel\x12(\n\x04mode\x18\x01 \x01(\x0e\x32\x1a.eureka.api.v1.ChannelMode\x12\r\n\x05index\x18\x02 \x01(\r\"q\n\x05\x41udio\x12\x11\n\x07\x63ontent\x18\x01 \x01(\x0cH\x00\x12\x10\n\x06upload\x18\x02 \x01(\tH\x00\x12\'\n\x07\x63hannel\x18\x04 \x01(\x0b\x32\x16.eureka.api.v1.ChannelB\x08\n\x06sourceJ\x04\x08\x03\x10\x04R\nobject_key\"H\n\x04Part\x12\x0e\n\x04text\x18\x01 \x01(\tH\x00\x12%\n\x05\x61udio\x18\x02 \x01(\x0b\x32\x14.eureka.api.v1.AudioH\x00\x42\t\n\x07\x63ontent\"M\n\x04Turn\x12!\n\x04role\x18\x01 \x01(\x0e\x32\x13.eureka.api.v1.Role\x12\"\n\x05parts\x18\x02 \x03(\x0b\x32\x13.eureka.api.v1.Part\"\xb4\x02\n\x0eSamplingParams\x12\x1b\n\x0emax_new_tokens\x18\x01 \x01(\rH\x00\x88\x01\x01\x12\x18\n\x0btemperature\x18\x02 \x01(\x02H\x01\x88\x01\x01\x12\x12\n\x05top_k\x18\x03 \x01(\rH\x02\x88\x01\x01\x12\x12\n\x05top_p\x18\x04 \x01(\x02H\x03\x88\x01\x01\x12\x1f\n\x12repetition_penalty\x18\x05 \x01(\x02H\x04\x88\x01\x01\x12\x11\n\x04seed\x18\x06 \x01(\x04H\x05\x88\x01\x01\x12\x0c\n\x04stop\x18\x07 \x03(\t\x12\x19\n\x0ctop_logprobs\x18\x08 \x01(\rH\x06\x88\x01\x01\x42\x11\n\x0f_max_new_tokensB\x0e\n\x0c_temperatureB\x08\n\x06_top_kB\x08\n\x06_top_pB\x15\n\x13_repetition_penaltyB\x07\n\x05_seedB\x0f\n\r_top_logprobs\"-\n\x0cTokenLogprob\x12\x0c\n\x04text\x18\x01 \x01(\t\x12\x0f\n\x07logprob\x18\x02 \x01(\x02\"`\n\x08Logprobs\x12*\n\x05token\x18\x01 \x01(\x0b\x32\x1b.eureka.api.v1.TokenLogprob\x12(\n\x03top\x18\x02 \x03(\x0b\x32\x1b.eureka.api.v1.TokenLogprob\"\xb2\x01\n\x07Segment\x12/\n\x0cstart_offset\x18\x01 \x01(\x0b\x32\x19.google.protobuf.Duration\x12-\n\nend_offset\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x0c\n\x04text\x18\x03 \x01(\t\x12,\n\x06source\x18\x04 \x01(\x0e\x32\x1c.eureka.api.v1.SegmentSourceJ\x04\x08\x05\x10\x06R\x05words\"\x9d\x02\n\x0b\x43overageRow\x12/\n\x0cstart_offset\x18\x01 \x01(\x0b\x32\x19.google.protobuf.Duration\x12-\n\nend_offset\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x35\n\x12heard_start_offset\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x33\n\x10heard_end_offset\x18\x04 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x0e\n\x06window\x18\x05 \x01(\r\x12\x32\n\rfinish_reason\x18\x06 \x01(\x0e\x32\x1b.eureka.api.v1.FinishReason\"K\n\rStageDuration\x12\r\n\x05stage\x18\x01 \x01(\t\x12+\n\x08\x64uration\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\"\xac\x01\n\x05Usage\x12\x1a\n\x12prompt_token_count\x18\x01 \x01(\r\x12\x1d\n\x15generated_token_count\x18\x02 \x01(\r\x12\x31\n\x0e\x61udio_duration\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x35\n\x0fstage_durations\x18\x04 \x03(\x0b\x32\x1c.eureka.api.v1.StageDuration*g\n\x08Priority\x12\x18\n\x14PRIORITY_UNSPECIFIED\x10\x00\x12\x11\n\rPRIORITY_BULK\x10\x01\x12\x14\n\x10PRIORITY_DEFAULT\x10\x02\x12\x18\n\x14PRIORITY_INTERACTIVE\x10\x03*p\n\x0b\x43hannelMode\x12\x1c\n\x18\x43HANNEL_MODE_UNSPECIFIED\x10\x00\x12\x14\n\x10\x43HANNEL_MODE_MIX\x10\x01\x12\x16\n\x12\x43HANNEL_MODE_INDEX\x10\x02\x12\x15\n\x11\x43HANNEL_MODE_EACH\x10\x03*P\n\x04Role\x12\x14\n\x10ROLE_UNSPECIFIED\x10\x00\x12\x0f\n\x0bROLE_SYSTEM\x10\x01\x12\r\n\tROLE_USER\x10\x02\x12\x12\n\x0eROLE_ASSISTANT\x10\x03*\xea\x01\n\x0c\x46inishReason\x12\x1d\n\x19\x46INISH_REASON_UNSPECIFIED\x10\x00\x12\x16\n\x12\x46INISH_REASON_STOP\x10\x01\x12\x18\n\x14\x46INISH_REASON_LENGTH\x10\x02\x12\x1c\n\x18\x46INISH_REASON_REPETITION\x10\x03\x12\x1b\n\x17\x46INISH_REASON_CANCELLED\x10\x04\x12\x1a\n\x16\x46INISH_REASON_DEADLINE\x10\x05\x12\x17\n\x13\x46INISH_REASON_ERROR\x10\x06\x12\x19\n\x15\x46INISH_REASON_SILENCE\x10\x07*|\n\rSegmentSource\x12\x1e\n\x1aSEGMENT_SOURCE_UNSPECIFIED\x10\x00\x12\x18\n\x14SEGMENT_SOURCE_MODEL\x10\x01\x12\x16\n\x12SEGMENT_SOURCE_CTC\x10\x02\x12\x19\n\x15SEGMENT_SOURCE_WINDOW\x10\x03\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1b\x65ureka/api/v1/content.proto\x12\reureka.api.v1\x1a\x1egoogle/protobuf/duration.proto\"B\n\x07\x43hannel\x12(\n\x04mode\x18\x01 \x01(\x0e\x32\x1a.eureka.api.v1.ChannelMode\x12\r\n\x05index\x18\x02 \x01(\r\"q\n\x05\x41udio\x12\x11\n\x07\x63ontent\x18\x01 \x01(\x0cH\x00\x12\x10\n\x06upload\x18\x02 \x01(\tH\x00\x12\'\n\x07\x63hannel\x18\x04 \x01(\x0b\x32\x16.eureka.api.v1.ChannelB\x08\n\x06sourceJ\x04\x08\x03\x10\x04R\nobject_key\"H\n\x04Part\x12\x0e\n\x04text\x18\x01 \x01(\tH\x00\x12%\n\x05\x61udio\x18\x02 \x01(\x0b\x32\x14.eureka.api.v1.AudioH\x00\x42\t\n\x07\x63ontent\"M\n\x04Turn\x12!\n\x04role\x18\x01 \x01(\x0e\x32\x13.eureka.api.v1.Role\x12\"\n\x05parts\x18\x02 \x03(\x0b\x32\x13.eureka.api.v1.Part\"\xeb\x03\n\x0eSamplingParams\x12\x1b\n\x0emax_new_tokens\x18\x01 \x01(\rH\x00\x88\x01\x01\x12\x18\n\x0btemperature\x18\x02 \x01(\x02H\x01\x88\x01\x01\x12\x12\n\x05top_k\x18\x03 \x01(\rH\x02\x88\x01\x01\x12\x12\n\x05top_p\x18\x04 \x01(\x02H\x03\x88\x01\x01\x12\x1f\n\x12repetition_penalty\x18\x05 \x01(\x02H\x04\x88\x01\x01\x12\x11\n\x04seed\x18\x06 \x01(\x04H\x05\x88\x01\x01\x12\x0c\n\x04stop\x18\x07 \x03(\t\x12\x19\n\x0ctop_logprobs\x18\x08 \x01(\rH\x06\x88\x01\x01\x12\x12\n\x05min_p\x18\t \x01(\x02H\x07\x88\x01\x01\x12\x1d\n\x10presence_penalty\x18\n \x01(\x02H\x08\x88\x01\x01\x12\x1e\n\x11\x66requency_penalty\x18\x0b \x01(\x02H\t\x88\x01\x01\x12-\n\nconstraint\x18\x0c \x01(\x0b\x32\x19.eureka.api.v1.ConstraintB\x11\n\x0f_max_new_tokensB\x0e\n\x0c_temperatureB\x08\n\x06_top_kB\x08\n\x06_top_pB\x15\n\x13_repetition_penaltyB\x07\n\x05_seedB\x0f\n\r_top_logprobsB\x08\n\x06_min_pB\x13\n\x11_presence_penaltyB\x14\n\x12_frequency_penalty\"g\n\nConstraint\x12)\n\x07\x63hoices\x18\x01 \x01(\x0b\x32\x16.eureka.api.v1.ChoicesH\x00\x12\x0f\n\x05regex\x18\x02 \x01(\tH\x00\x12\x15\n\x0bjson_schema\x18\x03 \x01(\tH\x00\x42\x06\n\x04kind\"\x19\n\x07\x43hoices\x12\x0e\n\x06values\x18\x01 \x03(\t\"-\n\x0cTokenLogprob\x12\x0c\n\x04text\x18\x01 \x01(\t\x12\x0f\n\x07logprob\x18\x02 \x01(\x02\"`\n\x08Logprobs\x12*\n\x05token\x18\x01 \x01(\x0b\x32\x1b.eureka.api.v1.TokenLogprob\x12(\n\x03top\x18\x02 \x03(\x0b\x32\x1b.eureka.api.v1.TokenLogprob\"\xb2\x01\n\x07Segment\x12/\n\x0cstart_offset\x18\x01 \x01(\x0b\x32\x19.google.protobuf.Duration\x12-\n\nend_offset\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x0c\n\x04text\x18\x03 \x01(\t\x12,\n\x06source\x18\x04 \x01(\x0e\x32\x1c.eureka.api.v1.SegmentSourceJ\x04\x08\x05\x10\x06R\x05words\"\x9d\x02\n\x0b\x43overageRow\x12/\n\x0cstart_offset\x18\x01 \x01(\x0b\x32\x19.google.protobuf.Duration\x12-\n\nend_offset\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x35\n\x12heard_start_offset\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x33\n\x10heard_end_offset\x18\x04 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x0e\n\x06window\x18\x05 \x01(\r\x12\x32\n\rfinish_reason\x18\x06 \x01(\x0e\x32\x1b.eureka.api.v1.FinishReason\"K\n\rStageDuration\x12\r\n\x05stage\x18\x01 \x01(\t\x12+\n\x08\x64uration\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\"\xac\x01\n\x05Usage\x12\x1a\n\x12prompt_token_count\x18\x01 \x01(\r\x12\x1d\n\x15generated_token_count\x18\x02 \x01(\r\x12\x31\n\x0e\x61udio_duration\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x35\n\x0fstage_durations\x18\x04 \x03(\x0b\x32\x1c.eureka.api.v1.StageDuration*g\n\x08Priority\x12\x18\n\x14PRIORITY_UNSPECIFIED\x10\x00\x12\x11\n\rPRIORITY_BULK\x10\x01\x12\x14\n\x10PRIORITY_DEFAULT\x10\x02\x12\x18\n\x14PRIORITY_INTERACTIVE\x10\x03*p\n\x0b\x43hannelMode\x12\x1c\n\x18\x43HANNEL_MODE_UNSPECIFIED\x10\x00\x12\x14\n\x10\x43HANNEL_MODE_MIX\x10\x01\x12\x16\n\x12\x43HANNEL_MODE_INDEX\x10\x02\x12\x15\n\x11\x43HANNEL_MODE_EACH\x10\x03*P\n\x04Role\x12\x14\n\x10ROLE_UNSPECIFIED\x10\x00\x12\x0f\n\x0bROLE_SYSTEM\x10\x01\x12\r\n\tROLE_USER\x10\x02\x12\x12\n\x0eROLE_ASSISTANT\x10\x03*\xea\x01\n\x0c\x46inishReason\x12\x1d\n\x19\x46INISH_REASON_UNSPECIFIED\x10\x00\x12\x16\n\x12\x46INISH_REASON_STOP\x10\x01\x12\x18\n\x14\x46INISH_REASON_LENGTH\x10\x02\x12\x1c\n\x18\x46INISH_REASON_REPETITION\x10\x03\x12\x1b\n\x17\x46INISH_REASON_CANCELLED\x10\x04\x12\x1a\n\x16\x46INISH_REASON_DEADLINE\x10\x05\x12\x17\n\x13\x46INISH_REASON_ERROR\x10\x06\x12\x19\n\x15\x46INISH_REASON_SILENCE\x10\x07*|\n\rSegmentSource\x12\x1e\n\x1aSEGMENT_SOURCE_UNSPECIFIED\x10\x00\x12\x18\n\x14SEGMENT_SOURCE_MODEL\x10\x01\x12\x16\n\x12SEGMENT_SOURCE_CTC\x10\x02\x12\x19\n\x15SEGMENT_SOURCE_WINDOW\x10\x03\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'eureka.api.v1.content_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_PRIORITY']._serialized_start=1591
-  _globals['_PRIORITY']._serialized_end=1694
-  _globals['_CHANNELMODE']._serialized_start=1696
-  _globals['_CHANNELMODE']._serialized_end=1808
-  _globals['_ROLE']._serialized_start=1810
-  _globals['_ROLE']._serialized_end=1890
-  _globals['_FINISHREASON']._serialized_start=1893
-  _globals['_FINISHREASON']._serialized_end=2127
-  _globals['_SEGMENTSOURCE']._serialized_start=2129
-  _globals['_SEGMENTSOURCE']._serialized_end=2253
+  _globals['_PRIORITY']._serialized_start=1906
+  _globals['_PRIORITY']._serialized_end=2009
+  _globals['_CHANNELMODE']._serialized_start=2011
+  _globals['_CHANNELMODE']._serialized_end=2123
+  _globals['_ROLE']._serialized_start=2125
+  _globals['_ROLE']._serialized_end=2205
+  _globals['_FINISHREASON']._serialized_start=2208
+  _globals['_FINISHREASON']._serialized_end=2442
+  _globals['_SEGMENTSOURCE']._serialized_start=2444
+  _globals['_SEGMENTSOURCE']._serialized_end=2568
   _globals['_CHANNEL']._serialized_start=78
   _globals['_CHANNEL']._serialized_end=144
   _globals['_AUDIO']._serialized_start=146
@@ -51,17 +51,21 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_TURN']._serialized_start=335
   _globals['_TURN']._serialized_end=412
   _globals['_SAMPLINGPARAMS']._serialized_start=415
-  _globals['_SAMPLINGPARAMS']._serialized_end=723
-  _globals['_TOKENLOGPROB']._serialized_start=725
-  _globals['_TOKENLOGPROB']._serialized_end=770
-  _globals['_LOGPROBS']._serialized_start=772
-  _globals['_LOGPROBS']._serialized_end=868
-  _globals['_SEGMENT']._serialized_start=871
-  _globals['_SEGMENT']._serialized_end=1049
-  _globals['_COVERAGEROW']._serialized_start=1052
-  _globals['_COVERAGEROW']._serialized_end=1337
-  _globals['_STAGEDURATION']._serialized_start=1339
-  _globals['_STAGEDURATION']._serialized_end=1414
-  _globals['_USAGE']._serialized_start=1417
-  _globals['_USAGE']._serialized_end=1589
+  _globals['_SAMPLINGPARAMS']._serialized_end=906
+  _globals['_CONSTRAINT']._serialized_start=908
+  _globals['_CONSTRAINT']._serialized_end=1011
+  _globals['_CHOICES']._serialized_start=1013
+  _globals['_CHOICES']._serialized_end=1038
+  _globals['_TOKENLOGPROB']._serialized_start=1040
+  _globals['_TOKENLOGPROB']._serialized_end=1085
+  _globals['_LOGPROBS']._serialized_start=1087
+  _globals['_LOGPROBS']._serialized_end=1183
+  _globals['_SEGMENT']._serialized_start=1186
+  _globals['_SEGMENT']._serialized_end=1364
+  _globals['_COVERAGEROW']._serialized_start=1367
+  _globals['_COVERAGEROW']._serialized_end=1652
+  _globals['_STAGEDURATION']._serialized_start=1654
+  _globals['_STAGEDURATION']._serialized_end=1729
+  _globals['_USAGE']._serialized_start=1732
+  _globals['_USAGE']._serialized_end=1904
 # @@protoc_insertion_point(module_scope)

@@ -27,17 +27,17 @@ from eureka.stage.v1 import tensor_pb2 as eureka_dot_stage_dot_v1_dot_tensor__pb
 from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n%eureka/stage/v1/decoder_service.proto\x12\x0f\x65ureka.stage.v1\x1a\x1a\x65ureka/stage/v1/call.proto\x1a\x1c\x65ureka/stage/v1/tensor.proto\x1a\x1egoogle/protobuf/duration.proto\">\n\x04Part\x12\x0e\n\x04text\x18\x01 \x01(\tH\x00\x12\x1b\n\x11\x61udio_token_count\x18\x02 \x01(\rH\x00\x42\t\n\x07\x63ontent\"Q\n\x04Turn\x12#\n\x04role\x18\x01 \x01(\x0e\x32\x15.eureka.stage.v1.Role\x12$\n\x05parts\x18\x02 \x03(\x0b\x32\x15.eureka.stage.v1.Part\"4\n\x0c\x43onversation\x12$\n\x05turns\x18\x01 \x03(\x0b\x32\x15.eureka.stage.v1.Turn\")\n\x15TranscribeInstruction\x12\x10\n\x08language\x18\x01 \x01(\t\"\x14\n\x12\x43\x61ptionInstruction\"\x15\n\x13\x43lassifyInstruction\"\xfc\x01\n\x0bInstruction\x12<\n\ntranscribe\x18\x01 \x01(\x0b\x32&.eureka.stage.v1.TranscribeInstructionH\x00\x12\x36\n\x07\x63\x61ption\x18\x02 \x01(\x0b\x32#.eureka.stage.v1.CaptionInstructionH\x00\x12\x38\n\x08\x63lassify\x18\x03 \x01(\x0b\x32$.eureka.stage.v1.ClassifyInstructionH\x00\x12\x35\n\x0c\x63onversation\x18\x04 \x01(\x0b\x32\x1d.eureka.stage.v1.ConversationH\x00\x42\x06\n\x04kind\"\xce\x02\n\x0eSamplingParams\x12\x1b\n\x0emax_new_tokens\x18\x01 \x01(\rH\x00\x88\x01\x01\x12\x18\n\x0btemperature\x18\x02 \x01(\x02H\x01\x88\x01\x01\x12\x12\n\x05top_k\x18\x03 \x01(\rH\x02\x88\x01\x01\x12\x12\n\x05top_p\x18\x04 \x01(\x02H\x03\x88\x01\x01\x12\x1f\n\x12repetition_penalty\x18\x05 \x01(\x02H\x04\x88\x01\x01\x12\x11\n\x04seed\x18\x06 \x01(\x04H\x05\x88\x01\x01\x12\x0c\n\x04stop\x18\x07 \x03(\t\x12\x19\n\x0ctop_logprobs\x18\x08 \x01(\rH\x06\x88\x01\x01\x12\x18\n\x10\x62\x61nned_token_ids\x18\t \x03(\rB\x11\n\x0f_max_new_tokensB\x0e\n\x0c_temperatureB\x08\n\x06_top_kB\x08\n\x06_top_pB\x15\n\x13_repetition_penaltyB\x07\n\x05_seedB\x0f\n\r_top_logprobs\"\xd7\x01\n\x0fGenerateRequest\x12\x31\n\x0binstruction\x18\x01 \x01(\x0b\x32\x1c.eureka.stage.v1.Instruction\x12\x31\n\x10\x61udio_embeddings\x18\x02 \x01(\x0b\x32\x17.eureka.stage.v1.Tensor\x12\x31\n\x08sampling\x18\x03 \x01(\x0b\x32\x1f.eureka.stage.v1.SamplingParams\x12+\n\x08priority\x18\x04 \x01(\x0e\x32\x19.eureka.stage.v1.Priority\"-\n\x0cTokenLogprob\x12\x0c\n\x04text\x18\x01 \x01(\t\x12\x0f\n\x07logprob\x18\x02 \x01(\x02\"d\n\x08Logprobs\x12,\n\x05token\x18\x01 \x01(\x0b\x32\x1d.eureka.stage.v1.TokenLogprob\x12*\n\x03top\x18\x02 \x03(\x0b\x32\x1d.eureka.stage.v1.TokenLogprob\"\xa0\x01\n\x06Phrase\x12\x0c\n\x04text\x18\x01 \x01(\t\x12\x34\n\x0cstart_offset\x18\x02 \x01(\x0b\x32\x19.google.protobuf.DurationH\x00\x88\x01\x01\x12\x32\n\nend_offset\x18\x03 \x01(\x0b\x32\x19.google.protobuf.DurationH\x01\x88\x01\x01\x42\x0f\n\r_start_offsetB\r\n\x0b_end_offset\"{\n\x05Usage\x12\x1a\n\x12prompt_token_count\x18\x01 \x01(\r\x12\x1d\n\x15generated_token_count\x18\x02 \x01(\r\x12\x37\n\x0fstage_durations\x18\x03 \x03(\x0b\x32\x1e.eureka.stage.v1.StageDuration\"\x87\x01\n\x0bGenerateEnd\x12\'\n\x06\x65nding\x18\x01 \x01(\x0e\x32\x17.eureka.stage.v1.Ending\x12(\n\x07phrases\x18\x02 \x03(\x0b\x32\x17.eureka.stage.v1.Phrase\x12%\n\x05usage\x18\x03 \x01(\x0b\x32\x16.eureka.stage.v1.Usage\"\xa0\x01\n\x10GenerateResponse\x12\x0c\n\x04text\x18\x01 \x01(\t\x12\x13\n\x0btoken_count\x18\x02 \x01(\r\x12+\n\x08logprobs\x18\x03 \x03(\x0b\x32\x19.eureka.stage.v1.Logprobs\x12)\n\x03\x65nd\x18\x04 \x01(\x0b\x32\x1c.eureka.stage.v1.GenerateEnd\x12\x11\n\ttoken_ids\x18\x05 \x03(\r\"\xb1\x01\n\x0cScoreRequest\x12\x31\n\x0binstruction\x18\x01 \x01(\x0b\x32\x1c.eureka.stage.v1.Instruction\x12\x31\n\x10\x61udio_embeddings\x18\x02 \x01(\x0b\x32\x17.eureka.stage.v1.Tensor\x12\x0e\n\x06labels\x18\x03 \x03(\t\x12+\n\x08priority\x18\x04 \x01(\x0e\x32\x19.eureka.stage.v1.Priority\"Q\n\rScoreResponse\x12\x19\n\x11log_probabilities\x18\x01 \x03(\x01\x12%\n\x05usage\x18\x02 \x01(\x0b\x32\x16.eureka.stage.v1.Usage\"\x11\n\x0f\x44\x65scribeRequest\".\n\x08Language\x12\x0c\n\x04\x63ode\x18\x01 \x01(\t\x12\x14\n\x0c\x64isplay_name\x18\x02 \x01(\t\"\x90\x02\n\x10\x44\x65scribeResponse\x12\r\n\x05model\x18\x01 \x01(\t\x12,\n\tlanguages\x18\x02 \x03(\x0b\x32\x19.eureka.stage.v1.Language\x12\x1b\n\x13\x63ontext_token_count\x18\x03 \x01(\r\x12\x37\n\x14\x62\x65st_window_duration\x18\x04 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x35\n\x12time_step_duration\x18\x05 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x1a\n\x12repetition_penalty\x18\x06 \x01(\x02\x12\x16\n\x0eweights_sha256\x18\x07 \x01(\t*P\n\x04Role\x12\x14\n\x10ROLE_UNSPECIFIED\x10\x00\x12\x0f\n\x0bROLE_SYSTEM\x10\x01\x12\r\n\tROLE_USER\x10\x02\x12\x12\n\x0eROLE_ASSISTANT\x10\x03*\x98\x01\n\x06\x45nding\x12\x16\n\x12\x45NDING_UNSPECIFIED\x10\x00\x12\x0f\n\x0b\x45NDING_STOP\x10\x01\x12\x11\n\rENDING_LENGTH\x10\x02\x12\x15\n\x11\x45NDING_REPETITION\x10\x03\x12\x14\n\x10\x45NDING_CANCELLED\x10\x04\x12\x13\n\x0f\x45NDING_DEADLINE\x10\x05\x12\x10\n\x0c\x45NDING_ERROR\x10\x06\x32\xfc\x01\n\x0e\x44\x65\x63oderService\x12Q\n\x08Generate\x12 .eureka.stage.v1.GenerateRequest\x1a!.eureka.stage.v1.GenerateResponse0\x01\x12\x46\n\x05Score\x12\x1d.eureka.stage.v1.ScoreRequest\x1a\x1e.eureka.stage.v1.ScoreResponse\x12O\n\x08\x44\x65scribe\x12 .eureka.stage.v1.DescribeRequest\x1a!.eureka.stage.v1.DescribeResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n%eureka/stage/v1/decoder_service.proto\x12\x0f\x65ureka.stage.v1\x1a\x1a\x65ureka/stage/v1/call.proto\x1a\x1c\x65ureka/stage/v1/tensor.proto\x1a\x1egoogle/protobuf/duration.proto\">\n\x04Part\x12\x0e\n\x04text\x18\x01 \x01(\tH\x00\x12\x1b\n\x11\x61udio_token_count\x18\x02 \x01(\rH\x00\x42\t\n\x07\x63ontent\"Q\n\x04Turn\x12#\n\x04role\x18\x01 \x01(\x0e\x32\x15.eureka.stage.v1.Role\x12$\n\x05parts\x18\x02 \x03(\x0b\x32\x15.eureka.stage.v1.Part\"4\n\x0c\x43onversation\x12$\n\x05turns\x18\x01 \x03(\x0b\x32\x15.eureka.stage.v1.Turn\")\n\x15TranscribeInstruction\x12\x10\n\x08language\x18\x01 \x01(\t\"\x14\n\x12\x43\x61ptionInstruction\"\x15\n\x13\x43lassifyInstruction\"\xfc\x01\n\x0bInstruction\x12<\n\ntranscribe\x18\x01 \x01(\x0b\x32&.eureka.stage.v1.TranscribeInstructionH\x00\x12\x36\n\x07\x63\x61ption\x18\x02 \x01(\x0b\x32#.eureka.stage.v1.CaptionInstructionH\x00\x12\x38\n\x08\x63lassify\x18\x03 \x01(\x0b\x32$.eureka.stage.v1.ClassifyInstructionH\x00\x12\x35\n\x0c\x63onversation\x18\x04 \x01(\x0b\x32\x1d.eureka.stage.v1.ConversationH\x00\x42\x06\n\x04kind\"\x87\x04\n\x0eSamplingParams\x12\x1b\n\x0emax_new_tokens\x18\x01 \x01(\rH\x00\x88\x01\x01\x12\x18\n\x0btemperature\x18\x02 \x01(\x02H\x01\x88\x01\x01\x12\x12\n\x05top_k\x18\x03 \x01(\rH\x02\x88\x01\x01\x12\x12\n\x05top_p\x18\x04 \x01(\x02H\x03\x88\x01\x01\x12\x1f\n\x12repetition_penalty\x18\x05 \x01(\x02H\x04\x88\x01\x01\x12\x11\n\x04seed\x18\x06 \x01(\x04H\x05\x88\x01\x01\x12\x0c\n\x04stop\x18\x07 \x03(\t\x12\x19\n\x0ctop_logprobs\x18\x08 \x01(\rH\x06\x88\x01\x01\x12\x18\n\x10\x62\x61nned_token_ids\x18\t \x03(\r\x12\x12\n\x05min_p\x18\n \x01(\x02H\x07\x88\x01\x01\x12\x1d\n\x10presence_penalty\x18\x0b \x01(\x02H\x08\x88\x01\x01\x12\x1e\n\x11\x66requency_penalty\x18\x0c \x01(\x02H\t\x88\x01\x01\x12/\n\nconstraint\x18\r \x01(\x0b\x32\x1b.eureka.stage.v1.ConstraintB\x11\n\x0f_max_new_tokensB\x0e\n\x0c_temperatureB\x08\n\x06_top_kB\x08\n\x06_top_pB\x15\n\x13_repetition_penaltyB\x07\n\x05_seedB\x0f\n\r_top_logprobsB\x08\n\x06_min_pB\x13\n\x11_presence_penaltyB\x14\n\x12_frequency_penalty\"i\n\nConstraint\x12+\n\x07\x63hoices\x18\x01 \x01(\x0b\x32\x18.eureka.stage.v1.ChoicesH\x00\x12\x0f\n\x05regex\x18\x02 \x01(\tH\x00\x12\x15\n\x0bjson_schema\x18\x03 \x01(\tH\x00\x42\x06\n\x04kind\"\x19\n\x07\x43hoices\x12\x0e\n\x06values\x18\x01 \x03(\t\"\xd7\x01\n\x0fGenerateRequest\x12\x31\n\x0binstruction\x18\x01 \x01(\x0b\x32\x1c.eureka.stage.v1.Instruction\x12\x31\n\x10\x61udio_embeddings\x18\x02 \x01(\x0b\x32\x17.eureka.stage.v1.Tensor\x12\x31\n\x08sampling\x18\x03 \x01(\x0b\x32\x1f.eureka.stage.v1.SamplingParams\x12+\n\x08priority\x18\x04 \x01(\x0e\x32\x19.eureka.stage.v1.Priority\"-\n\x0cTokenLogprob\x12\x0c\n\x04text\x18\x01 \x01(\t\x12\x0f\n\x07logprob\x18\x02 \x01(\x02\"d\n\x08Logprobs\x12,\n\x05token\x18\x01 \x01(\x0b\x32\x1d.eureka.stage.v1.TokenLogprob\x12*\n\x03top\x18\x02 \x03(\x0b\x32\x1d.eureka.stage.v1.TokenLogprob\"\xa0\x01\n\x06Phrase\x12\x0c\n\x04text\x18\x01 \x01(\t\x12\x34\n\x0cstart_offset\x18\x02 \x01(\x0b\x32\x19.google.protobuf.DurationH\x00\x88\x01\x01\x12\x32\n\nend_offset\x18\x03 \x01(\x0b\x32\x19.google.protobuf.DurationH\x01\x88\x01\x01\x42\x0f\n\r_start_offsetB\r\n\x0b_end_offset\"{\n\x05Usage\x12\x1a\n\x12prompt_token_count\x18\x01 \x01(\r\x12\x1d\n\x15generated_token_count\x18\x02 \x01(\r\x12\x37\n\x0fstage_durations\x18\x03 \x03(\x0b\x32\x1e.eureka.stage.v1.StageDuration\"\x87\x01\n\x0bGenerateEnd\x12\'\n\x06\x65nding\x18\x01 \x01(\x0e\x32\x17.eureka.stage.v1.Ending\x12(\n\x07phrases\x18\x02 \x03(\x0b\x32\x17.eureka.stage.v1.Phrase\x12%\n\x05usage\x18\x03 \x01(\x0b\x32\x16.eureka.stage.v1.Usage\"\xa0\x01\n\x10GenerateResponse\x12\x0c\n\x04text\x18\x01 \x01(\t\x12\x13\n\x0btoken_count\x18\x02 \x01(\r\x12+\n\x08logprobs\x18\x03 \x03(\x0b\x32\x19.eureka.stage.v1.Logprobs\x12)\n\x03\x65nd\x18\x04 \x01(\x0b\x32\x1c.eureka.stage.v1.GenerateEnd\x12\x11\n\ttoken_ids\x18\x05 \x03(\r\"\xb1\x01\n\x0cScoreRequest\x12\x31\n\x0binstruction\x18\x01 \x01(\x0b\x32\x1c.eureka.stage.v1.Instruction\x12\x31\n\x10\x61udio_embeddings\x18\x02 \x01(\x0b\x32\x17.eureka.stage.v1.Tensor\x12\x0e\n\x06labels\x18\x03 \x03(\t\x12+\n\x08priority\x18\x04 \x01(\x0e\x32\x19.eureka.stage.v1.Priority\"Q\n\rScoreResponse\x12\x19\n\x11log_probabilities\x18\x01 \x03(\x01\x12%\n\x05usage\x18\x02 \x01(\x0b\x32\x16.eureka.stage.v1.Usage\"\x11\n\x0f\x44\x65scribeRequest\".\n\x08Language\x12\x0c\n\x04\x63ode\x18\x01 \x01(\t\x12\x14\n\x0c\x64isplay_name\x18\x02 \x01(\t\"\x90\x02\n\x10\x44\x65scribeResponse\x12\r\n\x05model\x18\x01 \x01(\t\x12,\n\tlanguages\x18\x02 \x03(\x0b\x32\x19.eureka.stage.v1.Language\x12\x1b\n\x13\x63ontext_token_count\x18\x03 \x01(\r\x12\x37\n\x14\x62\x65st_window_duration\x18\x04 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x35\n\x12time_step_duration\x18\x05 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x1a\n\x12repetition_penalty\x18\x06 \x01(\x02\x12\x16\n\x0eweights_sha256\x18\x07 \x01(\t*P\n\x04Role\x12\x14\n\x10ROLE_UNSPECIFIED\x10\x00\x12\x0f\n\x0bROLE_SYSTEM\x10\x01\x12\r\n\tROLE_USER\x10\x02\x12\x12\n\x0eROLE_ASSISTANT\x10\x03*\x98\x01\n\x06\x45nding\x12\x16\n\x12\x45NDING_UNSPECIFIED\x10\x00\x12\x0f\n\x0b\x45NDING_STOP\x10\x01\x12\x11\n\rENDING_LENGTH\x10\x02\x12\x15\n\x11\x45NDING_REPETITION\x10\x03\x12\x14\n\x10\x45NDING_CANCELLED\x10\x04\x12\x13\n\x0f\x45NDING_DEADLINE\x10\x05\x12\x10\n\x0c\x45NDING_ERROR\x10\x06\x32\xfc\x01\n\x0e\x44\x65\x63oderService\x12Q\n\x08Generate\x12 .eureka.stage.v1.GenerateRequest\x1a!.eureka.stage.v1.GenerateResponse0\x01\x12\x46\n\x05Score\x12\x1d.eureka.stage.v1.ScoreRequest\x1a\x1e.eureka.stage.v1.ScoreResponse\x12O\n\x08\x44\x65scribe\x12 .eureka.stage.v1.DescribeRequest\x1a!.eureka.stage.v1.DescribeResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'eureka.stage.v1.decoder_service_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_ROLE']._serialized_start=2590
-  _globals['_ROLE']._serialized_end=2670
-  _globals['_ENDING']._serialized_start=2673
-  _globals['_ENDING']._serialized_end=2825
+  _globals['_ROLE']._serialized_start=2909
+  _globals['_ROLE']._serialized_end=2989
+  _globals['_ENDING']._serialized_start=2992
+  _globals['_ENDING']._serialized_end=3144
   _globals['_PART']._serialized_start=148
   _globals['_PART']._serialized_end=210
   _globals['_TURN']._serialized_start=212
@@ -53,31 +53,35 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_INSTRUCTION']._serialized_start=438
   _globals['_INSTRUCTION']._serialized_end=690
   _globals['_SAMPLINGPARAMS']._serialized_start=693
-  _globals['_SAMPLINGPARAMS']._serialized_end=1027
-  _globals['_GENERATEREQUEST']._serialized_start=1030
-  _globals['_GENERATEREQUEST']._serialized_end=1245
-  _globals['_TOKENLOGPROB']._serialized_start=1247
-  _globals['_TOKENLOGPROB']._serialized_end=1292
-  _globals['_LOGPROBS']._serialized_start=1294
-  _globals['_LOGPROBS']._serialized_end=1394
-  _globals['_PHRASE']._serialized_start=1397
-  _globals['_PHRASE']._serialized_end=1557
-  _globals['_USAGE']._serialized_start=1559
-  _globals['_USAGE']._serialized_end=1682
-  _globals['_GENERATEEND']._serialized_start=1685
-  _globals['_GENERATEEND']._serialized_end=1820
-  _globals['_GENERATERESPONSE']._serialized_start=1823
-  _globals['_GENERATERESPONSE']._serialized_end=1983
-  _globals['_SCOREREQUEST']._serialized_start=1986
-  _globals['_SCOREREQUEST']._serialized_end=2163
-  _globals['_SCORERESPONSE']._serialized_start=2165
-  _globals['_SCORERESPONSE']._serialized_end=2246
-  _globals['_DESCRIBEREQUEST']._serialized_start=2248
-  _globals['_DESCRIBEREQUEST']._serialized_end=2265
-  _globals['_LANGUAGE']._serialized_start=2267
-  _globals['_LANGUAGE']._serialized_end=2313
-  _globals['_DESCRIBERESPONSE']._serialized_start=2316
-  _globals['_DESCRIBERESPONSE']._serialized_end=2588
-  _globals['_DECODERSERVICE']._serialized_start=2828
-  _globals['_DECODERSERVICE']._serialized_end=3080
+  _globals['_SAMPLINGPARAMS']._serialized_end=1212
+  _globals['_CONSTRAINT']._serialized_start=1214
+  _globals['_CONSTRAINT']._serialized_end=1319
+  _globals['_CHOICES']._serialized_start=1321
+  _globals['_CHOICES']._serialized_end=1346
+  _globals['_GENERATEREQUEST']._serialized_start=1349
+  _globals['_GENERATEREQUEST']._serialized_end=1564
+  _globals['_TOKENLOGPROB']._serialized_start=1566
+  _globals['_TOKENLOGPROB']._serialized_end=1611
+  _globals['_LOGPROBS']._serialized_start=1613
+  _globals['_LOGPROBS']._serialized_end=1713
+  _globals['_PHRASE']._serialized_start=1716
+  _globals['_PHRASE']._serialized_end=1876
+  _globals['_USAGE']._serialized_start=1878
+  _globals['_USAGE']._serialized_end=2001
+  _globals['_GENERATEEND']._serialized_start=2004
+  _globals['_GENERATEEND']._serialized_end=2139
+  _globals['_GENERATERESPONSE']._serialized_start=2142
+  _globals['_GENERATERESPONSE']._serialized_end=2302
+  _globals['_SCOREREQUEST']._serialized_start=2305
+  _globals['_SCOREREQUEST']._serialized_end=2482
+  _globals['_SCORERESPONSE']._serialized_start=2484
+  _globals['_SCORERESPONSE']._serialized_end=2565
+  _globals['_DESCRIBEREQUEST']._serialized_start=2567
+  _globals['_DESCRIBEREQUEST']._serialized_end=2584
+  _globals['_LANGUAGE']._serialized_start=2586
+  _globals['_LANGUAGE']._serialized_end=2632
+  _globals['_DESCRIBERESPONSE']._serialized_start=2635
+  _globals['_DESCRIBERESPONSE']._serialized_end=2907
+  _globals['_DECODERSERVICE']._serialized_start=3147
+  _globals['_DECODERSERVICE']._serialized_end=3399
 # @@protoc_insertion_point(module_scope)
