@@ -251,7 +251,7 @@ class Engine:
             self._counters.prefilled_tokens += chunk.num_tokens
             chunk.live.num_prefilled = chunk.end
             if not np.isnan(row).any():
-                self._parking.keep(chunk.live)
+                self._parking.keep(chunk)
         last = [row for row, chunk in enumerate(batch) if chunk.is_last]
         self._answer([batch[row].live for row in last], logits[last])
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from eureka.engine.repetition import RepetitionRule
+from eureka.errors import InvalidInputError
 
 _MEBIBYTE = 1 << 20
 
@@ -40,6 +41,12 @@ class EngineLimits:
     ageing_seconds: float = 5.0
     batch_invariant: bool = False
     repetition: RepetitionRule = field(default_factory=RepetitionRule)
+
+    def __post_init__(self) -> None:
+        if self.max_step_prefill_tokens < 1:
+            raise InvalidInputError(
+                f"max_step_prefill_tokens is {self.max_step_prefill_tokens}; it must be at least 1"
+            )
 
     @property
     def chunk_tokens(self) -> int | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 
 from eureka.engine.backend import Backend
+from eureka.engine.chunks import Chunk
 from eureka.engine.live import LiveRequest, Parked
 from eureka.engine.prefix_cache import PrefixCache
 from eureka.engine.sampler import Sampler
@@ -61,9 +62,10 @@ class Parking:
         live.num_prefilled = prefix.num_tokens
         return prefix.num_tokens
 
-    def keep(self, live: LiveRequest) -> None:
-        """Keep the prefix of a request whose slot holds it now, for others; failing to costs only time."""
-        if live.prefix is None or live.num_prefilled < live.prefix.num_tokens:
+    def keep(self, chunk: Chunk) -> None:
+        """Keep the prefix that ends in a chunk just run, if one does; failing to costs others only time."""
+        live = chunk.live
+        if live.prefix is None or not chunk.start < live.prefix.num_tokens <= chunk.end:
             return
         if live.prefix.digest in self.prefixes:
             return

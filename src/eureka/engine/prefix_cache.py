@@ -40,9 +40,9 @@ def audio_prefix(request: Request, multiple: int = 1) -> AudioPrefix | None:
     if num_rows == 0:
         return None
     digest = hashlib.blake2b(end.to_bytes(8, "little"), digest_size=_DIGEST_BYTES)
-    digest.update(request.prompt_ids[:end].astype(np.int64).tobytes())
-    digest.update(request.token_type_ids[:end].astype(np.int64).tobytes())
-    digest.update(request.audio_embeddings[:num_rows].astype(np.float32).tobytes())
+    digest.update(request.prompt_ids[:end].astype(np.int64, copy=False).tobytes())
+    digest.update(request.token_type_ids[:end].astype(np.int64, copy=False).tobytes())
+    digest.update(request.audio_embeddings[:num_rows].astype(np.float32, copy=False).tobytes())
     return AudioPrefix(end, digest.digest())
 
 

@@ -112,7 +112,7 @@ class ReferenceBackend:
         ids = np.zeros(len(rows), dtype=np.int64)
         ids[order] = token_ids
         positions = self._lengths[rows]
-        length = int(positions.max()) + 1
+        length = int(self._lengths[list(slots)].max()) + 1
         self._reserve(length)
         embeddings = self._decoder.embed(self._tensor(ids))[:, None]  # (n, 1, W)
         cache = self._cache.rows(self._tensor(rows), length)
@@ -182,14 +182,14 @@ class ReferenceBackend:
     def _decode_rows(self, slots: Sequence[int]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Cache rows to run and where each slot stands among them.
 
-        A run of neighbouring rows is read in place, any other set is copied in every layer. So gaps of
-        free slots are run along, when they are fewer than the slots: what they write at position 0
-        is overwritten when the slot is taken.
+        A run of neighbouring rows is read in place, any other set is copied in every layer. So gaps, free
+        or amid their prompts, are run along, when they are fewer than the slots: what they write behind
+        what they hold is overwritten by what comes there.
         """
         wanted = np.asarray(slots, dtype=np.int64)
         run = np.arange(wanted.min(), wanted.max() + 1)
         gaps = np.setdiff1d(run, wanted)
-        if len(gaps) < len(wanted) and not self._lengths[gaps].any():
+        if len(gaps) < len(wanted):
             return run, wanted - run[0]
         return wanted, np.arange(len(wanted))
 

@@ -71,6 +71,20 @@ def test_decode_beside_a_free_slot_leaves_later_owner_alone(model: EurekaAudio) 
     np.testing.assert_allclose(logits[1], uncached_logits(model, late, [9])[-1], **CLOSE)
 
 
+@pytest.mark.parametrize("held", [10, 63], ids=["shorter", "longest"])
+def test_decode_beside_a_half_prefilled_slot_leaves_its_prompt_alone(model: EurekaAudio, held: int) -> None:
+    backend = ReferenceBackend(model.backbone, num_slots=3, context_tokens=64)
+    outer = [prefill_of(0, 0), prefill_of(2, 2)]
+    amid = prefill_of(1, 1, 64)
+    backend.prefill([*outer, chunk_of(amid, 0, held)])
+    logits = backend.decode([0, 2], [7, 8])  # runs along slot 1
+    for row, prefill in enumerate(outer):
+        np.testing.assert_allclose(logits[row], uncached_logits(model, prefill, [7 + row])[-1], **CLOSE)
+    last = backend.prefill([chunk_of(amid, held, 64)])
+    np.testing.assert_allclose(last[0], uncached_logits(model, amid, [])[-1], **CLOSE)
+    backend.decode([0, 2], [9, 9])  # beside a full slot
+
+
 def test_decode_beyond_first_capacity_keeps_what_was_held(model: EurekaAudio) -> None:
     backend = ReferenceBackend(model.backbone, num_slots=2, context_tokens=700)
     prefill = prefill_of(0, 1, 510)

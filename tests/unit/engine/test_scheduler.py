@@ -6,7 +6,7 @@ import pytest
 
 from eureka.engine.engine import Engine, EngineLimits
 from eureka.engine.handle import RequestHandle
-from eureka.errors import PromptTooLongError, QueueFullError
+from eureka.errors import InvalidInputError, PromptTooLongError, QueueFullError
 from eureka.types import Ending, Priority
 from tests.helpers.requests import END_TOKEN, ManualClock
 from tests.helpers.sum_backend import SumBackend, small_request
@@ -204,3 +204,9 @@ def test_stats_tell_where_requests_stand() -> None:
     assert (stats.num_slots, stats.num_free_slots, stats.num_pauses, stats.num_steps) == (2, 0, 1, 2)
     finish(engine)
     assert engine.stats().num_free_slots == 2
+
+
+@pytest.mark.parametrize("tokens", [0, -1])
+def test_limits_without_any_prefill_are_refused(tokens: int) -> None:
+    with pytest.raises(InvalidInputError, match="at least 1"):
+        EngineLimits(max_step_prefill_tokens=tokens)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import threading
 from dataclasses import dataclass, field, replace
 from functools import cache
 
@@ -15,6 +16,7 @@ from eureka.engine.engine import Engine, EngineLimits
 from eureka.engine.handle import RequestHandle
 from eureka.engine.reference import ReferenceBackend
 from eureka.engine.request import Label, Request
+from eureka.engine.runner import EngineRunner
 from eureka.errors import QueueFullError
 from eureka.model.eureka_audio import EurekaAudio
 from eureka.types import Ending, Priority
@@ -254,6 +256,31 @@ def test_batch_invariant_prefills_alone_and_ends_chunks_at_fixed_places(
             assert call.starts[0] % limits.chunk_tokens == 0
             assert call.ends[0] % limits.chunk_tokens == 0 or call.ends[0] in lengths
             assert call.ends[0] - call.starts[0] <= limits.chunk_tokens
+
+
+def test_many_threads_under_a_runner_get_single_answers_while_some_leave() -> None:
+    engine = Engine(SumBackend(3), END_TOKEN, limits=EngineLimits(max_step_prefill_tokens=8))
+    found: dict[int, list[int]] = {}
+
+    def request_of(number: int) -> Request:
+        return small_request(number, 10 + number, number % 3, num_audio=7, priority=1 + number % 3)
+
+    def ask(number: int) -> None:
+        handle = engine.submit(request_of(number))
+        if number % 5 == 4:
+            handle.cancel()
+        found[number] = [token_id for delta in handle for token_id in delta.token_ids]
+
+    with EngineRunner(engine):
+        threads = [threading.Thread(target=ask, args=(number,)) for number in range(30)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(30)
+    for number in range(30):
+        expected = slow_answer(request_of(number), END_TOKEN)
+        assert found[number] == (expected[: len(found[number])] if number % 5 == 4 else expected)
+    assert engine.stats().num_free_slots == 3
 
 
 def ids_of(handle: RequestHandle) -> list[int]:
