@@ -24,7 +24,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 PYTEST := $(BIN)/python -m pytest
 
-.PHONY: help demo test test-large chaos lint bench bench-serving clean speech-engines buf
+.PHONY: help demo test test-large chaos lint bench bench-peers bench-serving clean speech-engines buf
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -53,8 +53,12 @@ lint: $(VENV)/.ready-dev buf ## style, types, import floors and protos
 	  echo "buf is not there, and CI=true demands it" >&2; exit 1; \
 	fi
 
-bench: $(VENV)/.ready-dev ## speed against the same weights in transformers' classes
-	@$(BIN)/python benchmarks/hear.py
+bench: $(VENV)/.ready-dev ## speed and sameness into benchmarks/results.json, and two pictures (ONLY=C1,C3)
+	@$(BIN)/python benchmarks/bench.py $(if $(ONLY),--only $(ONLY))
+	@$(if $(ONLY),,$(BIN)/python benchmarks/growth.py >/dev/null)
+
+bench-peers: $(VENV)/.ready-dev ## speed against llama.cpp (built from source) and onnxruntime-genai
+	@$(BIN)/python benchmarks/peers.py
 
 bench-serving: $(VENV)/.ready-dev ## the local stack against the engine in one process, 1 to 64 streams
 	@$(BIN)/python benchmarks/serving.py
