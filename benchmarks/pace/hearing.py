@@ -88,6 +88,11 @@ class OwnHearing:
             started = ended
         return Spent(embed, generate)
 
+    def first_token(self, pcm: Pcm) -> int:
+        """The first token about the first window of a clip: what a caller sees first."""
+        window = next(iter(plan_windows([pcm], self._window_seconds)))
+        return self.generate(self.embedder.embed([window.pcm]), 1)[0]
+
     def generate(self, embeddings: np.ndarray, num_tokens: int) -> list[int]:
         """Exactly so many greedy tokens about the embeddings (A, W)."""
         return generate(self.engine, Asked(self._prompts.transcribe(len(embeddings)), embeddings), num_tokens)

@@ -117,10 +117,10 @@ def first_token(suite: Suite) -> Iterator[Row]:
     """From samples to the first token of an idle engine, against the padded pipeline."""
     own = OwnHearing(Side(suite.checkpoint))
     peer = TransformersHearing(torch_model(suite.checkpoint), Tokenizer.from_folder(suite.checkpoint))
-    for seconds in (5.0, 10.0):
+    for seconds in (5.0, 10.0, 30.0):
         clips = (make_clip(seconds, number) for number in itertools.count())
         sides: dict[str, Callable[[], float]] = {
-            "own": lambda clips=clips: _wall(lambda pcm: own.hear(pcm, 1), next(clips)),
+            "own": lambda clips=clips: _wall(own.first_token, next(clips)),
             "peer": lambda clips=clips: _wall(lambda pcm: peer.generate(peer.embed(pcm), 1), next(clips)),
         }
         spent = in_turns(sides, suite.rounds(FIRST_TOKEN_ROUNDS))

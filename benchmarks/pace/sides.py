@@ -138,20 +138,21 @@ def to_prefill(slot: int, asked: Asked) -> Prefill:
 def engine_step_seconds(engine: Engine, asked: Sequence[Asked], num_tokens: int) -> float:
     """Processor seconds of a decode step of all requests together, prefill apart.
 
-    Counted from where each request has a first token to where the first one ends, so that all steps between
-    have all of them, however the engine mixes prompts and answers.
+    Counted over `num_tokens` - 1 steps from where each request has a first token; by then those that were
+    prefilled first have some more, for the engine mixes prompts and answers.
     """
-    handles = [submit(engine, one, num_tokens) for one in asked]
+    room = engine.backend.context_tokens - max(len(one.prompt.prompt_ids) for one in asked)
+    handles = [submit(engine, one, room) for one in asked]
     counts = dict.fromkeys((handle.request_id for handle in handles), 0)
     while not all(counts.values()):
         engine.step()
         _count(handles, counts)
-    counted, started, spent = sum(counts.values()), time.process_time(), 0.0
-    while all(handle.ending is None for handle in handles):
+    counted, started = sum(counts.values()), time.process_time()
+    for _ in range(num_tokens - 1):
         engine.step()
         _count(handles, counts)
-        spent = time.process_time() - started
-    num_steps = (sum(counts.values()) - counted) / len(handles)
+    spent, num_steps = time.process_time() - started, (sum(counts.values()) - counted) / len(handles)
+    assert all(handle.ending is None for handle in handles), "the context is too short for all to be counted"
     for handle in handles:
         handle.cancel()
     while engine.step():
