@@ -11,6 +11,7 @@
     |   `-- InvalidCheckpointError  a checkpoint folder that does not fit its architecture
     |-- QueueFullError              no room now; try again
     |-- StageUnavailableError       a part that serves the call is away; try again
+    |-- DataLossError               what was stored is not what comes back
     |-- UnauthenticatedError        no valid key
     |-- PermissionDeniedError       a valid key without this right
     `-- CancelledError              the caller is gone or the deadline has passed
@@ -125,6 +126,14 @@ class StageUnavailableError(EurekaError):
     triton_code = "UNAVAILABLE"
     default_reason = "STAGE_UNAVAILABLE"
     is_retryable = True
+
+
+class DataLossError(EurekaError):
+    """What was stored is not what comes back."""
+
+    code = "DATA_LOSS"
+    triton_code = "INTERNAL"
+    default_reason = "DATA_LOSS"
 
 
 class UnauthenticatedError(EurekaError):
