@@ -22,6 +22,9 @@ from eureka.engine.slots import SlotPool
 from eureka.engine.waiting import WaitingLine
 from eureka.types import Priority
 
+_ELDER_LOOKS = 0.1
+"""How often an elder is looked for, in `ageing_seconds`: it takes a look at every request."""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Admission:
@@ -163,6 +166,7 @@ class Scheduler:
             and live.idle(now) >= self._limits.ageing_seconds
         ]
         self._elder = max(kept, key=lambda live: live.idle(now), default=None)
+        self._next_elder_time = now + _ELDER_LOOKS * self._limits.ageing_seconds
 
     # -- prompts -----------------------------------------------------------------------------------
 

@@ -77,17 +77,19 @@ def test_interactive_prompt_takes_the_budget_before_a_bulk_one() -> None:
 
 
 class Flood:
-    """Keeps more interactive requests waiting than there are slots."""
+    """Keeps three interactive requests a slot waiting or running."""
 
     def __init__(self, engine: Engine, priority: Priority = Priority.INTERACTIVE) -> None:
         self._engine = engine
         self._priority = priority
         self._number = 1000
+        self.handles: list[RequestHandle] = []
 
     def step(self) -> None:
-        while self._engine.stats().num_waiting < 2 * self._engine.backend.num_slots:
+        num_live = sum(handle.ending is None for handle in self.handles)
+        for _ in range(3 * self._engine.backend.num_slots - num_live):
             self._number += 1
-            self._engine.submit(small_request(self._number, priority=self._priority))
+            self.handles.append(self._engine.submit(small_request(self._number, priority=self._priority)))
         step(self._engine)
 
 
@@ -97,7 +99,7 @@ def test_bulk_request_under_an_endless_flood_ends_by_ageing(num_slots: int, leng
     engine = build_engine(num_slots, ageing_seconds=10)
     flood = Flood(engine)
     bulk = engine.submit(small_request(0, length, priority=Priority.BULK))
-    for _ in range(10 + 6 + 10 + 8):  # ageing, a slot that gets free, chunks of half a budget, the answer
+    for _ in range(11 + 6 + 10 + 8):  # ageing, a slot that gets free, chunks of half a budget, the answer
         flood.step()
     assert bulk.ending is not None
 
@@ -131,6 +133,21 @@ def test_long_line_of_old_bulk_work_becomes_urgent_one_by_one() -> None:
     urgent = engine.submit(small_request(50, priority=Priority.INTERACTIVE))
     step(engine)
     assert urgent.take() is not None
+
+
+def test_urgent_requests_go_on_between_aged_ones_on_a_single_slot() -> None:
+    engine = build_engine(1, ageing_seconds=10)
+    for number in range(5):
+        engine.submit(small_request(number, max_new_tokens=20, priority=Priority.BULK, **NO_END))
+    flood = Flood(engine)
+    longest = stretch = 0
+    for _ in range(200):
+        num_ended = sum(handle.ending is not None for handle in flood.handles)
+        flood.step()
+        has_ended = sum(handle.ending is not None for handle in flood.handles) > num_ended
+        stretch = 0 if has_ended else stretch + 1
+        longest = max(longest, stretch)
+    assert 20 <= longest <= 20 + 2 * 7  # an aged answer, and the urgent ones around it
 
 
 def test_probe_goes_before_an_aged_request() -> None:

@@ -228,7 +228,7 @@ def test_no_request_starves_under_an_endless_flood(
     wanted = [handle for _, handle in run.asked]
     number = 0
     # Each: ageing, then room that the flood leaves (12 steps twice), 40 tokens by 6 a step, 12 new ones.
-    for _ in range(len(lows) * (10 + 2 * 12 + 7 + 12)):
+    for _ in range(len(lows) * (11 + 2 * 12 + 7 + 12)):
         while run.engine.stats().num_waiting < 8:
             number += 1
             run.engine.submit(
