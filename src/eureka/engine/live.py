@@ -125,8 +125,8 @@ class LiveRequest:
             return Ending.STOP
         if self.request.constraint is not None and self.request.constraint.push(token_id):
             return Ending.STOP
-        if self.repetition.push(token_id):
-            return Ending.REPETITION
+        if self.request.constraint is None and self.repetition.push(token_id):
+            return Ending.REPETITION  # a form may well ask for the same thing many times
         if self.num_generated >= self.request.sampling.max_new_tokens:
             return Ending.LENGTH
         return None

@@ -82,7 +82,8 @@ class Request:
         stop: ends the answer with STOP behind the token that meets it; follows this request only. It is the
             caller's reading of `sampling.stop`, which the engine checks but cannot look for in ids.
         constraint: what `sampling.constraint` says, in ids, likewise the caller's reading; the answer ends
-            with STOP as soon as nothing may follow, and with ERROR where nothing is allowed at all.
+            with STOP as soon as nothing may follow, with ERROR where nothing is allowed at all, and is not
+            watched for loops: a form may ask for the same thing many times.
     """
 
     request_id: str

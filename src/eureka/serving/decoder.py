@@ -157,8 +157,15 @@ class LlmDecoder:
         self._runner.__enter__()
         for _ in self._engine.submit(_warm_up_request()):
             pass
+        self._prepare_constraints()
         self._report(True)
         self._emitter.start()
+
+    def _prepare_constraints(self) -> None:
+        try:
+            self._constraints.prepare()
+        except EurekaError:
+            _log.warning("constraints_unavailable", exc_info=True)  # all else is served
 
     def stats(self) -> EngineStats:
         """State and totals of the engine."""

@@ -94,6 +94,11 @@ def test_answer_whole_at_its_last_token_ends_with_stop(model: EurekaAudio) -> No
     assert told(list(build_engine(model).submit(request))) == ([20, 21, 22], Ending.STOP)
 
 
+def test_answer_that_says_the_same_again_and_again_is_no_loop(model: EurekaAudio) -> None:
+    request = constrained(1, Sequence((20, 21) * 20), max_new_tokens=40)
+    assert told(list(build_engine(model).submit(request))) == ([20, 21] * 20, Ending.STOP)
+
+
 def test_constraint_that_allows_nothing_ends_its_request_alone_with_error(
     model: EurekaAudio, caplog: pytest.LogCaptureFixture
 ) -> None:

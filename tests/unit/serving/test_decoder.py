@@ -18,6 +18,7 @@ from eureka.engine.request import Delta, Floats, Label, LabelScores
 from eureka.engine.stats import EngineStats
 from eureka.errors import (
     AlreadyExistsError,
+    InvalidCheckpointError,
     InvalidInputError,
     QueueFullError,
     StageUnavailableError,
@@ -27,7 +28,7 @@ from eureka.serving.decoder import AnnouncingEngine, DecoderOptions, LlmDecoder
 from eureka.types import Constraint, Ending, Priority
 from tests.helpers.requests import END_TOKEN, make_request
 from tests.helpers.tiny_model import tiny_model
-from tests.helpers.tokenizers import small_nano_tokenizer
+from tests.helpers.tokenizers import qwen_like_tokenizer, small_nano_tokenizer
 
 LONG = {"max_new_tokens": 900, "ban_token_ids": (END_TOKEN,), "temperature": 1.0}
 """Sampling of an answer that takes a second or two."""
@@ -138,6 +139,19 @@ def test_constrained_answer_is_a_choice_and_an_unreadable_one_is_refused(decoder
     refused = start(decoder, 2, constraint=Constraint(regex="("))
     assert refused.is_done.wait(20)
     assert isinstance(refused.error, InvalidInputError) and refused.error.reason == "INVALID_CONSTRAINT"
+
+
+def test_tokenizer_that_takes_no_constraints_is_told_and_all_else_served(
+    model: EurekaAudio, caplog: pytest.LogCaptureFixture
+) -> None:
+    engine = AnnouncingEngine(ReferenceBackend(model.backbone, 2, 64), END_TOKEN)
+    decoder = LlmDecoder(engine, qwen_like_tokenizer())  # its ids have holes
+    decoder.open()
+    free, refused = start(decoder, 1), start(decoder, 2, constraint=Constraint(choices=("a",)))
+    assert free.is_done.wait(20) and refused.is_done.wait(20)
+    decoder.close()
+    assert "constraints_unavailable" in caplog.text
+    assert free.token_ids and isinstance(refused.error, InvalidCheckpointError)
 
 
 def test_scores_come_with_the_ending(decoder: LlmDecoder) -> None:
