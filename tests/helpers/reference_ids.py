@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+import torch
 
 from eureka.engine.backend import Prefill
 from eureka.engine.embedder import ReferenceEmbedder
@@ -57,6 +58,7 @@ class ReferenceIds:
     """
 
     def __init__(self, folder: Path) -> None:
+        torch.set_num_threads(1)  # threads that spin while they wait lose on a machine with other work
         model, _ = load_checkpoint(folder)
         tokenizer = Tokenizer.from_folder(folder)
         self._penalty = model.config.repetition_penalty
