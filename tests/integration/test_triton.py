@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import os
-import re
 import signal
 import time
-import urllib.request
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from pathlib import Path
@@ -23,7 +21,7 @@ from eureka.engine.embedder import ReferenceEmbedder
 from eureka.engine.engine import Engine
 from eureka.engine.messages import DecoderCall
 from eureka.engine.reference import ReferenceBackend
-from eureka.engine.request import AUDIO_TOKEN_TYPE, Delta, Label, Request
+from eureka.engine.request import Label
 from eureka.errors import (
     AlreadyExistsError,
     CancelledError,
@@ -37,9 +35,8 @@ from eureka.runtime.triton import TritonConfig, TritonLauncher, model_processes
 from eureka.serving.encoder import FrameEncoder
 from eureka.text.tokenizer import Tokenizer
 from eureka.types import Ending, Pcm, SamplingParams
+from tests.helpers.triton_requests import collect, ids_of, long_prompt, metrics, prompt
 from tests.integration.conftest import IDLE_TIMEOUT_SECONDS, MAX_WAITING, NUM_SLOTS
-
-LONG = SamplingParams(max_new_tokens=4000, temperature=1.0, seed=1)
 
 
 @pytest.fixture(scope="session")
@@ -57,45 +54,6 @@ def engine(tiny_checkpoint: Path, tokenizer: Tokenizer) -> Engine:
 def noise(seconds: float, seed: int = 0) -> Pcm:
     rng = np.random.default_rng(seed)
     return (0.1 * rng.standard_normal(round(16_000 * seconds))).astype(np.float32)
-
-
-def prompt(number: int, num_audio: int = 6, sampling: SamplingParams | None = None, **more: Any) -> Request:
-    rng = np.random.default_rng(number)
-    types = np.zeros(num_audio + 8, dtype=np.int64)
-    types[2 : 2 + num_audio] = AUDIO_TOKEN_TYPE
-    return Request(
-        request_id=more.pop("request_id", f"request-{number}-{time.monotonic_ns()}"),
-        prompt_ids=rng.integers(300, 600, len(types)),
-        token_type_ids=types,
-        audio_embeddings=rng.standard_normal((num_audio, 64)).astype(np.float32),
-        sampling=sampling or SamplingParams(max_new_tokens=40),
-        **more,
-    )
-
-
-def long_prompt(number: int, tokenizer: Tokenizer, **more: Any) -> Request:
-    """One whose answer takes some seconds."""
-    sampling = SamplingParams(**{**_fields(LONG), "ban_token_ids": (tokenizer.end_id,), "seed": number})
-    return prompt(number, sampling=sampling, **more)
-
-
-def _fields(params: SamplingParams) -> dict[str, Any]:
-    return {name: getattr(params, name) for name in params.__slots__}
-
-
-async def collect(stream: AsyncGenerator[Delta, None]) -> list[Delta]:
-    async with aclosing(stream) as deltas:
-        return [delta async for delta in deltas]
-
-
-def ids_of(deltas: list[Delta]) -> list[int]:
-    return [token_id for delta in deltas for token_id in delta.token_ids]
-
-
-def metrics(triton: TritonLauncher) -> dict[str, float]:
-    with urllib.request.urlopen(f"http://{triton.config.metrics_address}/metrics", timeout=5) as reply:
-        lines = re.findall(r"^(eureka_\S+) (\S+)$", reply.read().decode(), re.MULTILINE)
-    return {name: float(value) for name, value in lines}
 
 
 async def until(holds: Callable[[], bool], seconds: float = 5.0) -> None:

@@ -44,14 +44,24 @@ class DecoderMetrics:
         self._running = self._gauge("eureka_requests_running", "Requests with a slot")
         self._generated = TritonCounter(pb_utils, "eureka_generated_tokens_total", "Tokens given to callers")
         self._prompt = TritonCounter(pb_utils, "eureka_prompt_tokens_total", "Prompt tokens prefilled")
+        self._reused = TritonCounter(
+            pb_utils, "eureka_reused_tokens_total", "Prompt tokens taken from an earlier request's audio"
+        )
+        self._pauses = TritonCounter(
+            pb_utils, "eureka_pauses_total", "Times a request left its slot to a more urgent one"
+        )
+        self._prefixes = self._gauge("eureka_prefix_cache_bytes", "Memory of kept prompt beginnings")
 
     def report(self, stats: EngineStats) -> None:
         """Show the state `stats`."""
         self._slots[1].set(stats.num_running)  # a running request owns exactly one slot
-        self._waiting[1].set(stats.num_waiting)
+        self._waiting[1].set(stats.num_waiting + stats.num_paused)
         self._running[1].set(stats.num_running)
         self._generated.follow(stats.generated_tokens)
         self._prompt.follow(stats.prefilled_tokens)
+        self._reused.follow(stats.reused_tokens)
+        self._pauses.follow(stats.num_pauses)
+        self._prefixes[1].set(stats.prefix_cache_bytes)
 
     def _gauge(self, name: str, description: str) -> tuple[Any, Any]:
         """Family and metric; the family must live as long as the metric."""
