@@ -20,15 +20,17 @@ _SORTED_WHOLE = 4_096
 """Up to so many logits a sort costs less than looking for what need not be sorted."""
 
 
-def penalise_repetition(logits: Logits, penalty: Any) -> Logits:
+def penalise_repetition(logits: Logits, penalty: float | Logits) -> Logits:
     """Logits of ids that stand in the sequence, divided by `penalty` if positive, else multiplied by it.
 
     Args:
         logits: of any shape.
         penalty: above 0; one for all, or one each as float32.
     """
-    divided, multiplied = logits / np.float32(penalty), logits * np.float32(penalty)
-    if np.min(penalty) >= 1:
+    is_at_least_1 = penalty.min() >= 1 if isinstance(penalty, np.ndarray) else penalty >= 1
+    factor = np.asarray(penalty, dtype=np.float32)
+    divided, multiplied = logits / factor, logits * factor
+    if is_at_least_1:
         return np.minimum(divided, multiplied)  # the same for either sign, and quicker
     return np.where(logits > 0, divided, multiplied)
 

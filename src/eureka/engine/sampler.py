@@ -173,8 +173,12 @@ def _scores(sequences: Sequence[SequenceState], logits: Logits, masks: Sequence[
 def _penalise_seen(sequences: Sequence[SequenceState], scores: Logits) -> None:
     """Repetition penalty of all rows in one go, at the ids that each has seen only."""
     rows = [row for row, sequence in enumerate(sequences) if sequence.seen is not None]
-    seen = [tally.ids for sequence in sequences if (tally := sequence.seen) is not None]
+    seen = [seen.ids for sequence in sequences if (seen := sequence.seen) is not None]
     if not rows:
+        return
+    if len(rows) == 1:  # the same at less cost, for decoding alone
+        (row,), (ids,) = rows, seen
+        scores[row, ids] = penalise_repetition(scores[row, ids], sequences[row].penalty)
         return
     sizes = [len(ids) for ids in seen]
     penalties = np.array([sequences[row].penalty for row in rows], dtype=np.float32)
