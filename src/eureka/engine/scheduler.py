@@ -171,8 +171,15 @@ class Scheduler:
     # -- prompts -----------------------------------------------------------------------------------
 
     def plan_prefill(self) -> list[Chunk]:
-        """Chunks of this step, within its budget."""
+        """Chunks of this step, within its budget.
+
+        Less urgent prompts stand still meanwhile: an answer begins when its step ends, so they would make the
+        urgent wait for them.
+        """
         ready = self._ready()
+        others = [live for live in ready if live is not self._elder]
+        if others:
+            ready = [live for live in ready if self._urgency(live) >= others[0].priority]
         groups = [list(group) for _, group in groupby(ready, key=self._urgency)]
         limits = self._limits
         return plan_chunks(groups, limits.max_step_prefill_tokens, limits.chunk_tokens)

@@ -217,10 +217,26 @@ def test_stats_tell_where_requests_stand() -> None:
     engine.submit(small_request(3, priority=Priority.BULK))
     engine.step()
     stats = engine.stats()
-    assert (stats.num_waiting, stats.num_paused, stats.num_running, stats.num_prefilling) == (1, 1, 2, 0)
+    # The bulk prompt that is left stands still while the urgent one is prefilled.
+    assert (stats.num_waiting, stats.num_paused, stats.num_running, stats.num_prefilling) == (1, 1, 2, 1)
     assert (stats.num_slots, stats.num_free_slots, stats.num_pauses, stats.num_steps) == (2, 0, 1, 2)
     finish(engine)
     assert engine.stats().num_free_slots == 2
+
+
+def test_urgent_prompt_takes_a_step_without_the_prompts_of_bulk_work() -> None:
+    engine = build_engine(3)
+    for number in (0, 1):
+        engine.submit(small_request(number, length=40, priority=Priority.BULK, **NO_END))
+    engine.step()
+    before = engine.stats().prefilled_tokens
+    urgent = engine.submit(small_request(2, length=5, priority=Priority.INTERACTIVE, **NO_END))
+    engine.step()
+    assert urgent.take() is not None
+    assert engine.stats().prefilled_tokens - before == 5
+    engine.step()
+    assert engine.stats().prefilled_tokens - before > 5  # and the next step is theirs again
+    finish(engine)
 
 
 @pytest.mark.parametrize("tokens", [0, -1])
