@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-WITHOUT_TORCH = ["audio", "text", "pipeline", "storage"]
+WITHOUT_TORCH = ["audio", "text", "pipeline", "storage", "jobs"]
 HEAVY = ["torch", "torchaudio", "transformers"]
 
 IMPORT_ALL = """

@@ -80,7 +80,12 @@ class DecodePool:
             self._free.put(_Child(self.limits.max_memory_bytes))
 
     def open(
-        self, source: AudioSource, *, limits: DecodeLimits | None = None, channel: int | None = None
+        self,
+        source: AudioSource,
+        *,
+        limits: DecodeLimits | None = None,
+        channel: int | None = None,
+        start_sample: int = 0,
     ) -> PooledReader:
         """Open a path, bytes or a seekable reader; iterate the result for its pcm blocks.
 
@@ -88,6 +93,7 @@ class DecodePool:
             source: see there.
             limits: of this file instead of the pool's; memory stays the pool's.
             channel: the only one that is heard, from 0; the mean of all when omitted.
+            start_sample: first sample at 16 kHz that is given out, found by seeking as `SpanReader` says.
 
         Raises:
             EurekaError: as `eureka.audio.decode.open_audio`, and besides InvalidAudioError with
@@ -96,7 +102,7 @@ class DecodePool:
             QueueFullError: no child became free in time.
             StageUnavailableError: the pool is closed, or children cannot be started.
         """
-        job = DecodeJob(limits or self.limits, channel)
+        job = DecodeJob(limits or self.limits, channel, start_sample)
         opened = open_source(source, job.limits.max_bytes)
         try:
             with _as_file(opened) as file:

@@ -53,10 +53,12 @@ class DecodeJob:
     Attributes:
         limits: what the file may cost.
         channel: the only one that is heard, from 0; None is the mean of all.
+        start_sample: first sample at 16 kHz that is given out.
     """
 
     limits: DecodeLimits
     channel: int | None = None
+    start_sample: int = 0
 
 
 def send(connection: socket.socket, kind: Kind, body: bytes = b"") -> None:
@@ -111,7 +113,7 @@ def receive_job(connection: socket.socket) -> tuple[DecodeJob, int]:
         body = _receive_exactly(connection, length)
         if letter == Kind.JOB.value and descriptors:
             plain = json.loads(body)
-            return DecodeJob(DecodeLimits(**plain["limits"]), plain["channel"]), descriptors[0]
+            return DecodeJob(DecodeLimits(**plain.pop("limits")), **plain), descriptors[0]
 
 
 def info_to_json(info: AudioInfo) -> bytes:

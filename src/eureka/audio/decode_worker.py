@@ -15,7 +15,7 @@ import sys
 import wave
 from typing import BinaryIO
 
-from eureka.audio.decode import decode_all, open_audio
+from eureka.audio.decode import decode_all
 from eureka.audio.decode_wire import (
     ClosedError,
     DecodeJob,
@@ -25,6 +25,7 @@ from eureka.audio.decode_wire import (
     receive_job,
     send,
 )
+from eureka.audio.span_reader import open_from
 from eureka.errors import EurekaError, InvalidAudioError
 
 CPU_GRACE_SECONDS = 10
@@ -81,7 +82,7 @@ def _serve(connection: socket.socket, file: BinaryIO, job: DecodeJob) -> None:
     limits = job.limits
     _limit_cpu(limits.max_wall_seconds)
     try:
-        with open_audio(file, limits, job.channel) as reader:
+        with open_from(file, job.start_sample, limits, job.channel) as reader:
             send(connection, Kind.INFO, info_to_json(reader.info))
             for block in reader:
                 if _has_message(connection):

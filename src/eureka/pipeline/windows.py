@@ -76,6 +76,17 @@ class WindowListener:
             raise InvalidAudioError("the audio holds no samples", reason="EMPTY_AUDIO")
         yield held
 
+    def hear_window(
+        self, planned: PlannedWindow, tasks: Sequence[Task], options: ListenOptions
+    ) -> WindowResult:
+        """Result of one window that was planned before, perhaps elsewhere; its seams are not settled.
+
+        Raises:
+            InvalidInputError: unknown language.
+            EurekaError: the audio cannot be embedded, or a request was not accepted.
+        """
+        return self._window(planned, {task: self._answerer_of(task, options) for task in tasks}, None)
+
     def _answerer_of(self, task: Task, options: ListenOptions) -> PersistentAnswerer:
         instruction = Instruction(task, options.language if task is Task.TRANSCRIBE else None)
         self._decoder.check(instruction)  # an unknown language is refused before any audio is decoded

@@ -1,0 +1,1 @@
+"""Long-form work over an object store: plan, windows, merge, whoever schedules them; no torch."""
