@@ -7,6 +7,7 @@ import shutil
 import subprocess
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 import pytest_asyncio
@@ -14,6 +15,7 @@ import pytest_asyncio
 from eureka.clients.triton import TritonClient, TritonOptions
 from eureka.errors import StageUnavailableError
 from eureka.runtime.triton import TritonConfig, TritonLauncher, free_ports
+from tests.helpers.radosgw import PROGRAMS, S3Server, shared_radosgw
 from tests.helpers.tiny_checkpoint import write_tiny_checkpoint
 
 NUM_SLOTS, MAX_WAITING = 2, 4
@@ -47,9 +49,7 @@ def triton(
     try:
         launcher = TritonLauncher(config)
     except StageUnavailableError as error:
-        if os.environ.get("CI") == "true":
-            pytest.fail(f"{error} (CI=true: a skip is a failure)")
-        pytest.skip(str(error))
+        _missing(str(error))
     with launcher:
         yield launcher
 
@@ -59,6 +59,22 @@ async def client(triton: TritonLauncher) -> AsyncIterator[TritonClient]:
     options = TritonOptions(idle_timeout_seconds=IDLE_TIMEOUT_SECONDS)
     async with TritonClient(triton.config.grpc_address, options) as client:
         yield client
+
+
+@pytest.fixture(scope="session")
+def s3_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
+    """A real S3 server: S3_TEST_ENDPOINT with S3_TEST_ACCESS_KEY and S3_TEST_SECRET_KEY, else Ceph's radosgw.
+
+    All processes of a test run share one.
+    """
+    if endpoint := os.environ.get("S3_TEST_ENDPOINT"):
+        yield S3Server(endpoint, os.environ["S3_TEST_ACCESS_KEY"], os.environ["S3_TEST_SECRET_KEY"])
+        return
+    if any(shutil.which(program) is None for program in PROGRAMS):
+        _missing("no S3 server: install radosgw, ceph-mon and ceph-osd (Debian), or set S3_TEST_ENDPOINT")
+    base = tmp_path_factory.getbasetemp()
+    with shared_radosgw((base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "s3") as server:
+        yield server
 
 
 @pytest.fixture(scope="session")
@@ -80,6 +96,12 @@ def certificates(tmp_path_factory: pytest.TempPathFactory) -> Path:
         files = ["-in", f"{name}.csr", "-out", f"{name}.pem", "-extfile", "names.ext"]
         _openssl(folder, "x509", "-req", *signing, *files)
     return folder
+
+
+def _missing(reason: str) -> NoReturn:
+    if os.environ.get("CI") == "true":
+        pytest.fail(f"{reason} (CI=true: a skip is a failure)")
+    pytest.skip(reason)
 
 
 def _openssl(folder: Path, *arguments: str) -> None:
