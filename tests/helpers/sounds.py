@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import wave
 from pathlib import Path
 
@@ -18,9 +19,16 @@ def noise(seconds: float, seed: int = 0, amplitude: float = 0.1) -> Pcm:
 
 def write_wav(path: Path, pcm: Pcm) -> Path:
     """Write pcm as 16-bit mono at 16 kHz; the path itself is returned."""
-    with wave.open(str(path), "wb") as file:
-        file.setnchannels(1)
-        file.setsampwidth(2)
-        file.setframerate(SAMPLE_RATE_HZ)
-        file.writeframes((pcm * 32767).astype("<i2").tobytes())
+    path.write_bytes(wav_of(pcm))
     return path
+
+
+def wav_of(pcm: Pcm) -> bytes:
+    """Pcm as a WAV file of 16-bit mono at 16 kHz."""
+    file = io.BytesIO()
+    with wave.open(file, "wb") as writer:
+        writer.setnchannels(1)
+        writer.setsampwidth(2)
+        writer.setframerate(SAMPLE_RATE_HZ)
+        writer.writeframes((pcm * 32767).astype("<i2").tobytes())
+    return file.getvalue()
