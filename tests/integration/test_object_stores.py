@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from fractions import Fraction
+from itertools import product
 from multiprocessing import get_context
 from multiprocessing.synchronize import Barrier
 from pathlib import Path
@@ -216,6 +217,7 @@ def test_prefix_without_a_slash_is_not_deleted(store: ObjectStore) -> None:
 
 
 KEYS = ["a", "a b+c&d=e", "a!", "a-b", "a/b", "a/b/c", "a/d", "a0", "b/ß", "b/é/音声", "b/🎧", "c"]
+PREFIXES = ["", "a", "a/", "a/b", "b/é/", "nothing", "nothing/at/all"]
 
 
 def test_listing_is_in_the_order_of_bytes_whatever_the_page(store: ObjectStore) -> None:
@@ -228,14 +230,13 @@ def test_listing_is_in_the_order_of_bytes_whatever_the_page(store: ObjectStore) 
     assert [store.get(key) for key in KEYS] == [key.encode() for key in KEYS]
 
 
-@pytest.mark.parametrize("prefix", ["a", "a/", "a/b", "b/é/", "nothing", "nothing/at/all"])
-@pytest.mark.parametrize("start_after", ["", "a", "a!", "a/b", "a/zzz", "b/ß", "zzz"])
-def test_listing_is_what_a_filter_finds(store: ObjectStore, prefix: str, start_after: str) -> None:
+def test_listing_is_what_a_filter_finds(store: ObjectStore) -> None:
     for key in KEYS:
         store.put(key, b"")
-    found = store.list_objects(prefix, start_after=start_after).objects
-    expected = [k for k in KEYS if k.startswith(prefix) and k.encode() > start_after.encode()]
-    assert [one.key for one in found] == sorted(expected, key=str.encode)
+    for prefix, start_after in product(PREFIXES, ["", "a", "a!", "a/b", "a/zzz", "b/ß", "zzz"]):
+        found = store.list_objects(prefix, start_after=start_after).objects
+        expected = [k for k in KEYS if k.startswith(prefix) and k.encode() > start_after.encode()]
+        assert [one.key for one in found] == sorted(expected, key=str.encode), (prefix, start_after)
 
 
 def test_listing_says_size_etag_and_time(store: ObjectStore) -> None:

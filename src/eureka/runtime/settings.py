@@ -11,9 +11,9 @@ import os
 from collections.abc import Iterator, Mapping
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Literal
 
-from pydantic import AfterValidator, BaseModel, Field, SecretStr, ValidationError
+from pydantic import BaseModel, Field, SecretStr, ValidationError
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -30,8 +30,10 @@ from eureka.runtime.settings_sections import (
     FolderPath,
     GatewaySettings,
     StackSettings,
+    StorageSettings,
     TlsSettings,
     TritonSettings,
+    VisibleSecret,
     checkout_root,
 )
 
@@ -43,16 +45,6 @@ DELIMITER = "__"
 
 TARGET_OR_NOTHING = r"^([A-Za-z0-9._:,/%\[\]-]+:\d+)?$"
 """As `Target`, or empty."""
-
-
-def _without_blanks(key: SecretStr) -> SecretStr:
-    if not all("!" <= letter <= "~" for letter in key.get_secret_value()):
-        raise ValueError("a key holds visible ASCII only")
-    return key
-
-
-ApiKeySecret = Annotated[SecretStr, AfterValidator(_without_blanks)]
-"""Fit for a header."""
 
 
 class Settings(BaseSettings):
@@ -74,7 +66,7 @@ class Settings(BaseSettings):
     """Folder of generated material (features, synthetic speech); may be deleted at any time."""
     target: str = Field("", pattern=TARGET_OR_NOTHING)
     """Gateway of the commands, host:port; empty takes the running local stack, else this process."""
-    api_key: ApiKeySecret = Field(SecretStr(""))
+    api_key: VisibleSecret = Field(SecretStr(""))
     """Key that the commands send to a gateway; never printed."""
     backend: Literal["auto", "onnx", "reference"] = "auto"
     """What computes: onnx (CPU, no torch), reference (torch), or auto: onnx for float32 on a CPU."""
@@ -108,6 +100,8 @@ class Settings(BaseSettings):
     """Section of the model server, EUREKA_TRITON__..."""
     tls: TlsSettings = TlsSettings()
     """Section of TLS files, EUREKA_TLS__..."""
+    storage: StorageSettings = StorageSettings()
+    """Section of the object store, EUREKA_STORAGE__..."""
     stack: StackSettings = StackSettings()
     """Section of the local stack, EUREKA_STACK__..."""
 

@@ -1,4 +1,4 @@
-"""The sections of the settings: audio, gateway, stages, Triton, TLS, local stack.
+"""The sections of the settings: audio, gateway, stages, Triton, TLS, storage, local stack.
 
 Each field has its default, its unit where it has one, and a line of meaning. `settings.py` reads them.
 """
@@ -10,7 +10,7 @@ import os
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr
 
 from eureka.errors import InvalidInputError
 
@@ -40,6 +40,19 @@ Port = Annotated[int, Field(ge=0, le=65_535)]
 
 Target = Annotated[str, Field(pattern=r"^[A-Za-z0-9._:,/%\[\]-]+:\d+$")]
 """host:port, several addresses with commas, or a gRPC target such as dns:///name:port."""
+
+Endpoint = Annotated[str, Field(pattern=r"^(https?://[A-Za-z0-9._:%\[\]-]+/?)?$")]
+"""URL of a server without a path, or empty."""
+
+
+def _without_blanks(key: SecretStr) -> SecretStr:
+    if not all("!" <= letter <= "~" for letter in key.get_secret_value()):
+        raise ValueError("a key holds visible ASCII only")
+    return key
+
+
+VisibleSecret = Annotated[SecretStr, AfterValidator(_without_blanks)]
+"""Fit for a header; never printed."""
 
 _FROZEN = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
@@ -209,6 +222,46 @@ class TlsSettings(BaseModel):
     """Whose servers channels trust."""
     client_ca: OptionalFile = Field(None, validate_default=True)
     """Whose clients servers let in; without it any."""
+
+
+class StorageSettings(BaseModel):
+    """Where objects lie: audio, plans and results of jobs."""
+
+    model_config = _FROZEN
+
+    kind: Literal["local", "s3"] = Field("local")
+    """A folder of this machine, or a bucket of any server that speaks plain S3."""
+    folder: FolderPath = Field(Path(".eureka/objects"), validate_default=True)
+    """Folder of the local store; a relative path starts at the checkout."""
+    endpoint: Endpoint = Field("")
+    """Where the S3 server is, http://host:port or https://host:port; needed with s3."""
+    bucket: str = Field("eureka", pattern=r"^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$")
+    """Bucket of all objects."""
+    access_key: str = Field("", pattern=r"^[!-~]*$")
+    """Id of the credentials; needed with s3."""
+    secret_key: VisibleSecret = Field(SecretStr(""))
+    """Secret of the credentials; needed with s3, never printed."""
+    region: str = Field("us-east-1", pattern=r"^[A-Za-z0-9-]+$")
+    """Region that requests are signed for."""
+    public_endpoint: Endpoint = Field("")
+    """What links name, where callers reach the server by another address; empty is endpoint."""
+    public_region: str = Field("", pattern=r"^[A-Za-z0-9-]*$")
+    """Region that links are signed for; empty is region."""
+    path_style: bool = Field(True)
+    """The bucket stands in the path of a request; false: in the host name."""
+    ca_file: OptionalFile = Field(None, validate_default=True)
+    """PEM of who signed the certificate of the server; without it the usual authorities."""
+    create_bucket: bool = Field(False)
+    """Make a missing bucket at start, and set its rules of expiry; else both are the operator's."""
+    expire_days: str = Field("", pattern=r"^([^=,]+=[1-9]\d{0,3}(,[^=,]+=[1-9]\d{0,3})*)?$")
+    """Prefixes and the days after which the server removes what lies below: uploads/=7,events/=30; used with
+    create_bucket."""
+    connect_timeout_seconds: float = Field(5.0, gt=0)
+    """Seconds until a connection to the server must stand."""
+    read_timeout_seconds: float = Field(30.0, gt=0)
+    """Seconds between two pieces of an answer."""
+    max_attempts: int = Field(5, ge=1, le=20)
+    """Attempts of one request, with growing pauses; then STORE_UNAVAILABLE."""
 
 
 class StackSettings(BaseModel):
