@@ -22,6 +22,7 @@ from pydantic_settings import (
 )
 
 from eureka.errors import InvalidInputError
+from eureka.runtime.settings_jobs import QueueSettings, WorkerSettings
 from eureka.runtime.settings_sections import (
     AdapterSettings,
     AudioSettings,
@@ -102,6 +103,10 @@ class Settings(BaseSettings):
     """Section of TLS files, EUREKA_TLS__..."""
     storage: StorageSettings = StorageSettings()
     """Section of the object store, EUREKA_STORAGE__..."""
+    queue: QueueSettings = QueueSettings()
+    """Section of the queue of background work, EUREKA_QUEUE__..."""
+    worker: WorkerSettings = WorkerSettings()
+    """Section of the workers, EUREKA_WORKER__..."""
     stack: StackSettings = StackSettings()
     """Section of the local stack, EUREKA_STACK__..."""
 
