@@ -12,6 +12,8 @@ BIN := $(VENV)/bin
 PYTHONS := python3.11 python3.12 python3
 # Speech engines of Debian: the demo speaks with them, some tests too, training is built on them.
 DEBIAN_PACKAGES := espeak-ng libespeak-ng1 flite
+# A real S3 server: what is said of object stores is tested against one.
+S3_PACKAGES := radosgw ceph-mon ceph-osd
 # Checks the protos in `make lint`; its version is in protos/package.json.
 BUF := protos/node_modules/.bin/buf
 BUF_STAMP := protos/node_modules/.ready
@@ -24,7 +26,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 PYTEST := $(BIN)/python -m pytest
 
-.PHONY: help demo test test-large chaos lint bench bench-peers bench-serving clean speech-engines buf
+.PHONY: help demo test test-large chaos lint bench bench-peers bench-serving clean speech-engines s3-server buf
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -32,7 +34,7 @@ help: ## list the targets
 demo: $(VENV)/.ready-demo speech-engines ## hear a sample made on the spot (SEED=n), or a file (AUDIO=path)
 	@$(BIN)/python -m eureka.cli.demo $(if $(SEED),--seed $(SEED)) $(if $(AUDIO),--audio "$(AUDIO)") --served
 
-test: $(VENV)/.ready-dev speech-engines ## all tests but the large and the slow ones
+test: $(VENV)/.ready-dev speech-engines s3-server ## all tests but the large and the slow ones
 	@$(PYTEST) -n 2 --dist loadfile
 
 test-large: $(VENV)/.ready-dev ## a random checkpoint in the shape of the 1.7B model (6 GB of disk), an hour of audio
@@ -101,6 +103,17 @@ speech-engines:
 	  command -v $$engine >/dev/null || \
 	    echo "Left out: synthetic speech by $$engine (not installed; Debian package $$engine)"; \
 	done
+
+# Never fails: without it the tests of S3 skip by name, or fail where CI=true.
+s3-server:
+	@if command -v radosgw >/dev/null && command -v ceph-osd >/dev/null; then exit 0; fi; \
+	if [ -n "$${S3_TEST_ENDPOINT:-}" ]; then exit 0; fi; \
+	if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+	  echo "Installing Debian packages: $(S3_PACKAGES) (about a minute)"; \
+	  { apt-get update -qq && DEBIAN_FRONTEND=noninteractive \
+	    apt-get install -y -qq --no-install-recommends $(S3_PACKAGES) >/dev/null; } || true; \
+	fi; \
+	command -v radosgw >/dev/null || echo "Left out: tests of S3 (not installed; Debian $(S3_PACKAGES))"
 
 # Never fails: where npm is missing `lint` leaves the protos' style out, unless CI=true.
 buf:

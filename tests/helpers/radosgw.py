@@ -165,23 +165,26 @@ class Radosgw:
 def shared_radosgw(folder: Path) -> Iterator[S3Server]:
     """The server in `folder`: the first process to ask starts it, the last to leave ends it.
 
-    Users hold a shared lock; who gets it alone may start or end.
+    Who comes or goes holds `gate` alone; all who are there hold `users` together.
     """
     folder.mkdir(exist_ok=True)
-    with (folder / "lock").open("w") as lock:
-        while True:
-            fcntl.flock(lock, fcntl.LOCK_EX)
+    with (folder / "users").open("w") as users:
+        with _gate(folder):
+            fcntl.flock(users, fcntl.LOCK_SH)
             server = _started(folder)
-            fcntl.flock(lock, fcntl.LOCK_SH)  # not one step: somebody may have ended it in between
-            if _address_file(folder).exists():
-                break
         try:
             yield server
         finally:
-            fcntl.flock(lock, fcntl.LOCK_UN)
-            with suppress(BlockingIOError):  # others are still there
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            with _gate(folder), suppress(BlockingIOError):  # raised where others are still there
+                fcntl.flock(users, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 _end(folder)
+
+
+@contextmanager
+def _gate(folder: Path) -> Iterator[None]:
+    with (folder / "gate").open("w") as gate:
+        fcntl.flock(gate, fcntl.LOCK_EX)
+        yield
 
 
 def _started(folder: Path) -> S3Server:

@@ -3,15 +3,26 @@
 from __future__ import annotations
 
 import socket
+import ssl
 import threading
 from contextlib import suppress
 
 
 class TcpProxy:
-    """Passes connections on to `target`, until it is told otherwise; listens on a free port of loopback."""
+    """Passes connections on to `target`, until it is told otherwise; listens on a free port of loopback.
 
-    def __init__(self, target: tuple[str, int]) -> None:
+    Args:
+        target: the real server.
+        tls: what callers are spoken to with; None is plain text.
+        is_mute: take connections and never say anything.
+    """
+
+    def __init__(
+        self, target: tuple[str, int], tls: ssl.SSLContext | None = None, *, is_mute: bool = False
+    ) -> None:
         self._target = target
+        self._tls = tls
+        self._is_mute = is_mute
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port = int(self._listener.getsockname()[1])
         self.cut_after_bytes: int | None = None
@@ -47,16 +58,25 @@ class TcpProxy:
         with suppress(OSError):
             while True:
                 near, _ = listener.accept()
-                far = socket.create_connection(self._target)
-                self._open += [near, far]
-                threading.Thread(target=self._ask, args=(near, far), daemon=True).start()
-                threading.Thread(target=self._answer, args=(far, near), daemon=True).start()
+                self._open.append(near)
+                if not self._is_mute:
+                    threading.Thread(target=self._pass_on, args=(near,), daemon=True).start()
+
+    def _pass_on(self, near: socket.socket) -> None:
+        with suppress(OSError):
+            if self._tls is not None:
+                near = self._tls.wrap_socket(near, server_side=True)
+            far = socket.create_connection(self._target)
+            self._open += [near, far]
+            threading.Thread(target=self._answer, args=(far, near), daemon=True).start()
+            self._ask(near, far)
 
     def _ask(self, near: socket.socket, far: socket.socket) -> None:
         with suppress(OSError):
             while piece := near.recv(65_536):
                 far.sendall(piece)
-        _close(near), _close(far)
+        _close(near)
+        _close(far)
 
     def _answer(self, far: socket.socket, near: socket.socket) -> None:
         num_bytes = 0
@@ -68,7 +88,8 @@ class TcpProxy:
                     self.num_cuts += 1
                     break
                 near.sendall(piece)
-        _close(near), _close(far)
+        _close(near)
+        _close(far)
 
 
 def _close(one: socket.socket) -> None:

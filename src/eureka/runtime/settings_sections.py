@@ -260,7 +260,7 @@ class StorageSettings(BaseModel):
     """Seconds until a connection to the server must stand."""
     read_timeout_seconds: float = Field(30.0, gt=0)
     """Seconds between two pieces of an answer."""
-    max_attempts: int = Field(5, ge=1, le=20)
+    max_attempts: int = Field(6, ge=1, le=20)
     """Attempts of one request, with growing pauses; then STORE_UNAVAILABLE."""
 
 

@@ -41,7 +41,8 @@ class S3Config:
         connect_timeout_seconds: until a connection must stand.
         read_timeout_seconds: between two pieces of an answer.
         max_attempts: of one request, and of one read that broke off.
-        backoff_seconds: pause before the second retry; it doubles.
+        backoff_seconds: half the pause before the second retry; it doubles, to MAX_BACKOFF_SECONDS. With the
+            defaults a server that refuses connections is waited for about ten seconds.
         part_bytes: of one part of a large object, at least 5 MiB.
     """
 
@@ -56,8 +57,8 @@ class S3Config:
     ca_file: Path | None = None
     connect_timeout_seconds: float = 5.0
     read_timeout_seconds: float = 30.0
-    max_attempts: int = 5
-    backoff_seconds: float = 0.2
+    max_attempts: int = 6
+    backoff_seconds: float = 0.4
     part_bytes: int = 16 << 20
 
 
@@ -109,6 +110,7 @@ def _pool(config: S3Config, pool: type[PoolManager]) -> PoolManager:
         total=config.max_attempts - 1,
         backoff_factor=config.backoff_seconds,
         backoff_max=MAX_BACKOFF_SECONDS,
+        backoff_jitter=config.backoff_seconds,  # many workers do not come back at once
         status_forcelist=RETRIED_STATUS,
         raise_on_status=False,
     )
