@@ -19,6 +19,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from types import TracebackType
 from typing import BinaryIO, Self
 
@@ -34,6 +35,7 @@ from eureka.audio.decode_wire import (
     receive,
     send,
     send_job,
+    send_range,
 )
 from eureka.audio.source import AudioSource, OpenedSource, open_source
 from eureka.errors import (
@@ -86,6 +88,7 @@ class DecodePool:
         limits: DecodeLimits | None = None,
         channel: int | None = None,
         start_sample: int = 0,
+        by_ranges: bool = False,
     ) -> PooledReader:
         """Open a path, bytes or a seekable reader; iterate the result for its pcm blocks.
 
@@ -94,6 +97,8 @@ class DecodePool:
             limits: of this file instead of the pool's; memory stays the pool's.
             channel: the only one that is heard, from 0; the mean of all when omitted.
             start_sample: first sample at 16 kHz that is given out, found by seeking as `SpanReader` says.
+            by_ranges: read only those parts of a reader that decoding needs, while it is iterated; otherwise
+                what is no file is copied to one first. Its errors are raised while iterating, too.
 
         Raises:
             EurekaError: as `eureka.audio.decode.open_audio`, and besides InvalidAudioError with
@@ -104,6 +109,8 @@ class DecodePool:
         """
         job = DecodeJob(limits or self.limits, channel, start_sample)
         opened = open_source(source, job.limits.max_bytes)
+        if by_ranges and not opened.is_ours:
+            return self._open(None, replace(job, ranged_bytes=opened.num_bytes), opened.reader)
         try:
             with _as_file(opened) as file:
                 return self._open(file, job)
@@ -141,14 +148,14 @@ class DecodePool:
         if not self._is_closed:
             self._free.put(child if is_usable else _Child(self.limits.max_memory_bytes))
 
-    def _open(self, file: BinaryIO, job: DecodeJob) -> PooledReader:
-        reader = PooledReader(self, self._take(), job)
+    def _open(self, file: BinaryIO | None, job: DecodeJob, ranged: BinaryIO | None = None) -> PooledReader:
+        reader = PooledReader(self, self._take(), job, ranged)
         try:
             reader.start(file)
         except InvalidAudioError as error:
             if error.reason != "DECODER_DIED" or not reader.was_killed:
                 raise
-            reader = PooledReader(self, self._take(), job)  # not the file's fault: once more
+            reader = PooledReader(self, self._take(), job, ranged)  # not the file's fault: once more
             reader.start(file)
         return reader
 
@@ -177,10 +184,13 @@ class PooledReader:
     Holds its child until the file ends, fails or is closed.
     """
 
-    def __init__(self, pool: DecodePool, child: _Child, job: DecodeJob) -> None:
+    def __init__(
+        self, pool: DecodePool, child: _Child, job: DecodeJob, ranged: BinaryIO | None = None
+    ) -> None:
         self._pool = pool
         self._child = child
         self._job = job
+        self._ranged = ranged
         self._waited_seconds = 0.0
         self._is_running = True
         self._info: AudioInfo | None = None
@@ -193,14 +203,14 @@ class PooledReader:
         assert self._info is not None, "set by start"
         return self._info
 
-    def start(self, file: BinaryIO) -> None:
-        """Give the file (with a descriptor) to the child and wait for what it finds.
+    def start(self, file: BinaryIO | None) -> None:
+        """Give the file (with a descriptor, if it is one) to the child and wait for what it finds.
 
         Raises:
             EurekaError: as `DecodePool.open`.
         """
         try:
-            send_job(self._child.connection, self._job, file.fileno())
+            send_job(self._child.connection, self._job, file.fileno() if file else None)
         except ClosedError as error:
             raise self._died() from error
         self._info = info_from_json(self._answer()[1])
@@ -236,7 +246,26 @@ class PooledReader:
         self.close()
 
     def _answer(self) -> tuple[Kind, bytes]:
-        """The child's next INFO, BLOCK or DONE; its error is raised."""
+        """The child's next INFO, BLOCK or DONE; its error is raised, and what it asks for is read."""
+        kind, body = self._receive()
+        while kind is Kind.READ:
+            self._give_range(body)
+            kind, body = self._receive()
+        if kind is Kind.ERROR:
+            raise self._failed(error_from_json(body))
+        return kind, body
+
+    def _give_range(self, body: bytes) -> None:
+        assert self._ranged is not None, "only then the child asks"
+        try:
+            send_range(self._child.connection, self._ranged, body)
+        except ClosedError as error:
+            raise self._died() from error
+        except BaseException:  # the reader's
+            self.close()
+            raise
+
+    def _receive(self) -> tuple[Kind, bytes]:
         started = time.monotonic()
         max_wall_seconds = self._job.limits.max_wall_seconds
         left = max_wall_seconds + ANSWER_GRACE_SECONDS - self._waited_seconds
@@ -250,8 +279,6 @@ class PooledReader:
         except ClosedError as error:
             raise self._died() from error
         self._waited_seconds += time.monotonic() - started
-        if kind is Kind.ERROR:
-            raise self._failed(error_from_json(body))
         return kind, body
 
     def _failed(self, error: EurekaError) -> EurekaError:

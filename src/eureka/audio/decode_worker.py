@@ -20,6 +20,8 @@ from eureka.audio.decode_wire import (
     ClosedError,
     DecodeJob,
     Kind,
+    RangedFile,
+    StoppedError,
     error_to_json,
     info_to_json,
     receive_job,
@@ -27,6 +29,9 @@ from eureka.audio.decode_wire import (
 )
 from eureka.audio.span_reader import open_from
 from eureka.errors import EurekaError, InvalidAudioError
+
+RANGE_BYTES = 1 << 18
+"""Bytes asked of the parent at once, where it reads the file."""
 
 CPU_GRACE_SECONDS = 10
 """The parent ends a job that takes too long; the kernel does where the parent is gone too."""
@@ -41,7 +46,7 @@ def main(socket_descriptor: int, max_memory_bytes: int) -> None:
         send(connection, Kind.READY)
         while True:
             job, descriptor = receive_job(connection)
-            with os.fdopen(descriptor, "rb") as file:
+            with _opened(connection, job, descriptor) as file:
                 _serve(connection, file, job)
 
 
@@ -77,6 +82,13 @@ def _warm_up() -> None:
     decode_all(buffer.getvalue())
 
 
+def _opened(connection: socket.socket, job: DecodeJob, descriptor: int | None) -> BinaryIO:
+    if descriptor is not None:
+        return os.fdopen(descriptor, "rb")
+    assert job.ranged_bytes is not None, "one of both comes"
+    return io.BufferedReader(RangedFile(connection, job.ranged_bytes), RANGE_BYTES)
+
+
 def _serve(connection: socket.socket, file: BinaryIO, job: DecodeJob) -> None:
     """Decode one file; exactly one ERROR or DONE ends the answers."""
     limits = job.limits
@@ -97,6 +109,8 @@ def _serve(connection: socket.socket, file: BinaryIO, job: DecodeJob) -> None:
         sys.exit(0)  # whatever held the memory is gone with this process
     except ClosedError:
         raise
+    except StoppedError:
+        send(connection, Kind.DONE, b"")
     except Exception as error:  # nothing that a file does may go unanswered
         message = f"the decoder failed on this file ({type(error).__name__})"
         send(connection, Kind.ERROR, error_to_json(InvalidAudioError(message, reason="DECODER_FAILED")))

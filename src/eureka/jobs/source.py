@@ -81,7 +81,7 @@ class OpenInPool:
 
     def __call__(self, reader: BinaryIO, start_sample: int = 0) -> AbstractContextManager[PcmReader]:
         """As `AudioOpener`."""
-        return self._pool.open(reader, start_sample=start_sample)
+        return self._pool.open(reader, start_sample=start_sample, by_ranges=True)
 
 
 class SpanFetcher:

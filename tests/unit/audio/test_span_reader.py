@@ -6,7 +6,7 @@ import pytest
 from eureka.audio.decode import decode_all
 from eureka.audio.decode_pool import DecodePool
 from eureka.audio.span_reader import SpanReader, open_from
-from eureka.errors import InvalidAudioError
+from eureka.errors import InvalidAudioError, StageUnavailableError
 from tests.unit.audio.audio_files import encode, wav
 
 STARTS = (16_000 * 5 + 133, 16_000 * 14 + 777)
@@ -66,3 +66,58 @@ def test_span_from_zero_is_the_whole():
     data = encode("m4a", rustle(3.0, 44_100), 44_100)
     with open_from(data, 0) as reader:
         assert np.array_equal(np.concatenate(list(reader)), decode_all(data))
+
+
+class Ranged(io.BytesIO):
+    """Counts the bytes that were read, and may fail after so many."""
+
+    def __init__(self, data, limit=1 << 40):
+        super().__init__(data)
+        self.num_read = 0
+        self.limit = limit
+
+    def read(self, size=-1):
+        found = super().read(size)
+        self.num_read += len(found)
+        if self.num_read > self.limit:
+            raise StageUnavailableError("the store is away")
+        return found
+
+
+@pytest.fixture(scope="module")
+def pool():
+    with DecodePool(1) as pool:
+        yield pool
+
+
+@pytest.mark.parametrize("name", ["wav", "flac", "mp3", "m4a", "fragmented m4a", "opus"])
+def test_pool_by_ranges_equals_decoding_here(pool, name):
+    data = encode(name, rustle(6.0, 16_000))
+    with pool.open(Ranged(data), by_ranges=True) as reader:
+        assert np.array_equal(np.concatenate(list(reader)), decode_all(data))
+    assert reader.info.is_complete
+
+
+def test_pool_by_ranges_reads_only_what_a_span_needs(pool):
+    data = wav(rustle(120.0, 16_000))
+    file = Ranged(data)
+    with pool.open(file, start_sample=16_000 * 100, by_ranges=True) as reader:
+        first = next(iter(reader))
+    assert np.array_equal(first, decode_all(data)[16_000 * 100 :][: len(first)])
+    assert file.num_read < 2 << 20
+    assert np.array_equal(pool.decode(data), decode_all(data))  # the child was stopped and goes on
+
+
+def test_pool_by_ranges_raises_what_the_reader_raises(pool):
+    data = wav(rustle(60.0, 16_000))
+    with pytest.raises(StageUnavailableError), pool.open(Ranged(data, 1 << 20), by_ranges=True) as reader:
+        list(reader)
+    with pytest.raises(StageUnavailableError):
+        pool.open(Ranged(data, 5_000), by_ranges=True)
+    assert np.array_equal(pool.decode(data), decode_all(data))
+
+
+def test_pool_by_ranges_refuses_what_is_no_audio(pool):
+    with pytest.raises(InvalidAudioError) as caught:
+        pool.open(Ranged(b"no audio at all" * 1_000), by_ranges=True)
+    assert caught.value.reason == "NOT_AUDIO"
