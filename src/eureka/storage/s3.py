@@ -57,7 +57,7 @@ class S3ObjectStore:
         store.check_key(key)
         store.check_content_type(content_type)
         with measured(content) as whole, translated_errors(self._bucket, key):
-            self._client.put_object(
+            done = self._client.put_object(
                 self._bucket,
                 key,
                 whole.stream,  # type: ignore[arg-type]  # minio only reads
@@ -67,7 +67,11 @@ class S3ObjectStore:
                 part_size=self._config.part_bytes,
                 num_parallel_uploads=1,  # one part in memory
             )
-        return self.stat(key)
+            try:
+                return self.stat(key)
+            except NotFoundError:  # deleted since
+                now = datetime.now(UTC)
+                return ObjectInfo(key, whole.num_bytes, done.etag or "", now, whole.sha256, content_type)
 
     def put_if_absent(self, key: str, content: bytes, *, content_type: str = DEFAULT_CONTENT_TYPE) -> bool:
         """Write an object unless there is one; whether it was written."""

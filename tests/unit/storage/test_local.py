@@ -30,6 +30,21 @@ LocalObjectStore(Path(sys.argv[1])).put("killed", Slow())
 """
 
 
+LIMITED_WRITER = """
+import resource, sys
+from pathlib import Path
+from eureka.errors import StageUnavailableError
+from eureka.storage.local import LocalObjectStore
+
+store = LocalObjectStore(Path(sys.argv[1]))
+resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
+try:
+    store.put("a", bytes(1_000_000))
+except StageUnavailableError as error:
+    print(error.reason)
+"""
+
+
 @pytest.fixture
 def store(tmp_path: Path) -> LocalObjectStore:
     return LocalObjectStore(tmp_path / "store")
@@ -70,6 +85,14 @@ def test_put_that_fails_leaves_the_older_object(store: LocalObjectStore, tmp_pat
     store.put("a", b"older")
     with pytest.raises(ValueError, match="the stream broke"):
         store.put("a", Broken())  # type: ignore[arg-type]
+    assert store.get("a") == b"older" and not list((tmp_path / "store" / UNFINISHED).iterdir())
+
+
+def test_disk_without_room_is_unavailable_and_keeps_what_was(store: LocalObjectStore, tmp_path: Path) -> None:
+    store.put("a", b"older")
+    command = [sys.executable, "-c", LIMITED_WRITER, str(tmp_path / "store")]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert done.stdout == "STORE_UNAVAILABLE\n", done.stderr
     assert store.get("a") == b"older" and not list((tmp_path / "store" / UNFINISHED).iterdir())
 
 
