@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from eureka.api.v1 import audio_service_pb2, model_service_pb2
+from eureka.api.v1 import audio_service_pb2, job_service_pb2, model_service_pb2
 from eureka.runtime.interceptors import METHOD_SCOPES
 
 DECLARATION = re.compile(
@@ -38,7 +38,7 @@ def test_protos_are_found() -> None:
 
 
 def test_every_public_method_asks_for_a_scope() -> None:
-    files = (audio_service_pb2, model_service_pb2)
+    files = (audio_service_pb2, model_service_pb2, job_service_pb2)
     services = [service for file in files for service in file.DESCRIPTOR.services_by_name.values()]
     methods = {f"/{service.full_name}/{method.name}" for service in services for method in service.methods}
     assert methods == set(METHOD_SCOPES)

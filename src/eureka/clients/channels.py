@@ -15,7 +15,7 @@ from typing import Any
 
 import grpc
 
-from eureka.api.v1 import audio_service_pb2, model_service_pb2
+from eureka.api.v1 import audio_service_pb2, job_service_pb2, model_service_pb2
 from eureka.errors import InvalidInputError
 from eureka.stage.v1 import adapter_service_pb2, decoder_service_pb2, encoder_service_pb2
 
@@ -25,6 +25,7 @@ MAX_MESSAGE_BYTES = 64 << 20
 _FILES: tuple[Any, ...] = (
     audio_service_pb2,
     model_service_pb2,
+    job_service_pb2,
     encoder_service_pb2,
     adapter_service_pb2,
     decoder_service_pb2,

@@ -36,6 +36,15 @@ METHOD_SCOPES: Mapping[str, Scope] = {
     "/eureka.api.v1.AudioService/Generate": Scope.READ,
     "/eureka.api.v1.AudioService/Upload": Scope.WRITE,
     "/eureka.api.v1.ModelService/List": Scope.READ,
+    "/eureka.api.v1.JobService/CreateJob": Scope.WRITE,
+    "/eureka.api.v1.JobService/GetJob": Scope.READ,
+    "/eureka.api.v1.JobService/ListJobs": Scope.READ,
+    "/eureka.api.v1.JobService/WatchJob": Scope.READ,
+    "/eureka.api.v1.JobService/CancelJob": Scope.WRITE,
+    "/eureka.api.v1.JobService/RetryJob": Scope.WRITE,
+    "/eureka.api.v1.JobService/DeleteJob": Scope.WRITE,
+    "/eureka.api.v1.JobService/CreateUpload": Scope.WRITE,
+    "/eureka.api.v1.JobService/GetResult": Scope.READ,
 }
 """What a method of the gateway asks of a key; one that is not here asks for admin."""
 
