@@ -183,8 +183,8 @@ def check_request(request: Request, vocab_size: int, embedding_width: int) -> No
     """Refuse a request that cannot be run, whatever the load.
 
     Raises:
-        InvalidInputError: empty prompt, ids outside the vocabulary, audio rows that do not match
-            the audio positions, or sampling parameters outside their range.
+        InvalidInputError: empty prompt, ids outside the vocabulary, in the prompt or banned, audio rows
+            that do not match the audio positions, or sampling parameters outside their range.
     """
     ids, types = request.prompt_ids, request.token_type_ids
     if ids.ndim != 1 or ids.shape[0] == 0:
@@ -193,6 +193,8 @@ def check_request(request: Request, vocab_size: int, embedding_width: int) -> No
         raise InvalidInputError(f"token_type_ids has shape {types.shape}, the prompt {ids.shape}")
     if ids.min() < 0 or ids.max() >= vocab_size:
         raise InvalidInputError(f"prompt ids must lie in [0, {vocab_size})")
+    if not all(0 <= token_id < vocab_size for token_id in request.sampling.ban_token_ids):
+        raise InvalidInputError(f"ban_token_ids must lie in [0, {vocab_size})")
     _check_audio(request, embedding_width)
     check_sampling(request.sampling)
 

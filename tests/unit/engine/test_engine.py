@@ -218,6 +218,8 @@ def bad_requests() -> dict[str, Request]:
         "too narrow": replace(good, audio_embeddings=good.audio_embeddings[:, :-1]),
         "not a number": replace(good, audio_embeddings=nan),
         "sampling": make_request(0, max_new_tokens=0),
+        "ban beyond the vocabulary": make_request(0, ban_token_ids=(5, 640)),
+        "negative ban": make_request(0, ban_token_ids=(-1,)),
     }
 
 
