@@ -22,7 +22,6 @@ from eureka.engine.clock import Clock, MonotonicClock
 from eureka.engine.handle import RequestHandle
 from eureka.engine.limits import EngineLimits
 from eureka.engine.live import NO_SLOT, LiveRequest, accept, check_context
-from eureka.engine.logprobs import token_logprobs
 from eureka.engine.parking import Parking
 from eureka.engine.prefix_cache import PrefixCache
 from eureka.engine.request import (
@@ -289,13 +288,21 @@ class Engine:
             if token_id == NOTHING_ALLOWED:
                 self._fail([running], "no_token_allowed")
                 continue
+            self._take(running, token_id, row)
+
+    def _take(self, running: LiveRequest, token_id: int, logits: Floats) -> None:
+        """Give the caller a token that was chosen from logits (V,), and the ending if it brings one about."""
+        try:
             ending = running.take(token_id, self.end_token_id)
-            delta = Delta() if token_id == self.end_token_id else _delta(running, token_id, row)
-            self._counters.generated_tokens += len(delta.token_ids)
-            if ending is None:
-                running.handle.put(delta)
-            else:
-                self._end(running, ending, delta)
+        except Exception:
+            self._fail([running], "answer_not_followed")
+            return
+        delta = Delta() if token_id == self.end_token_id else running.delta(token_id, logits)
+        self._counters.generated_tokens += len(delta.token_ids)
+        if ending is None:
+            running.handle.put(delta)
+        else:
+            self._end(running, ending, delta)
 
     def _score(self, running: LiveRequest, first_logits: Floats) -> None:
         try:
@@ -379,11 +386,9 @@ class Engine:
 
 
 def _mask(request: Request) -> Mask | None:
-    """Ids that the request's constraint lets come next; None without one."""
-    return None if request.constraint is None else request.constraint.mask()
-
-
-def _delta(running: LiveRequest, token_id: int, logits: Floats) -> Delta:
-    """One new token; `logits` (V,) are those it was chosen from, before temperature and penalties."""
-    num_top = running.request.sampling.top_logprobs
-    return Delta((token_id,), logprobs=(token_logprobs(logits, token_id, num_top),) if num_top else ())
+    """Ids that the request's constraint lets come next, none where it cannot say; None without one."""
+    try:
+        return None if request.constraint is None else request.constraint.mask()
+    except Exception:
+        _log.exception("constraint_failed", extra={"request_id": request.request_id})
+        return np.zeros(0, dtype=np.bool_)

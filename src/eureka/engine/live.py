@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from eureka.engine.backend import SavedPrefix
 from eureka.engine.handle import RequestHandle
 from eureka.engine.limits import EngineLimits
+from eureka.engine.logprobs import token_logprobs
 from eureka.engine.prefix_cache import AudioPrefix, audio_prefix
 from eureka.engine.repetition import RepetitionDetector
-from eureka.engine.request import Ids, Label, Request
+from eureka.engine.request import Delta, Floats, Ids, Label, Request
 from eureka.engine.sampler import SequenceState
 from eureka.errors import PromptTooLongError
 from eureka.types import Ending, Usage
@@ -130,6 +131,11 @@ class LiveRequest:
         if self.num_generated >= self.request.sampling.max_new_tokens:
             return Ending.LENGTH
         return None
+
+    def delta(self, token_id: int, logits: Floats) -> Delta:
+        """One new token; `logits` (V,) are those it was chosen from, before temperature and penalties."""
+        num_top = self.request.sampling.top_logprobs
+        return Delta((token_id,), logprobs=(token_logprobs(logits, token_id, num_top),) if num_top else ())
 
     def usage(self, now: float) -> Usage:
         """Tokens and wall seconds by phase; a pause counts into the phase it interrupts."""

@@ -109,6 +109,35 @@ def test_constraint_that_allows_nothing_ends_its_request_alone_with_error(
     assert "no_token_allowed" in caplog.text
 
 
+class Breaking:
+    """Raises where it is told to; as a stop condition, too."""
+
+    def __init__(self, place: str) -> None:
+        self._place = place
+
+    def mask(self) -> NDArray[np.bool_]:
+        assert self._place != "mask", "broken"
+        return np.ones(600, dtype=np.bool_)
+
+    def push(self, token_id: int) -> bool:
+        raise RuntimeError("broken")
+
+
+@pytest.mark.parametrize(
+    ("name", "place"), [("constraint", "mask"), ("constraint", "push"), ("stop", "push")]
+)
+def test_condition_that_raises_ends_its_request_alone_with_error(
+    model: EurekaAudio, name: str, place: str
+) -> None:
+    engine = build_engine(model)
+    alone = told(list(build_engine(model).submit(make_request(2))))
+    mate = engine.submit(make_request(2))
+    failed = engine.submit(replace(make_request(1), **{name: Breaking(place)}))  # type: ignore[arg-type]
+    assert told(list(failed))[1] is Ending.ERROR
+    assert told(list(mate)) == alone
+    assert engine.stats().num_free_slots == 4
+
+
 @pytest.mark.parametrize(
     ("constraint", "limit"),
     [
