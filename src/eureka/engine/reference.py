@@ -99,9 +99,9 @@ class ReferenceBackend:
         embeddings = torch.stack([self._embed(p, longest) for p in prefills])  # (n, L, W)
         positions = np.minimum(starts[:, None] + np.arange(longest), ends[:, None])  # (n, L)
         rows = self._cache.rows(self._tensor(slots), length)
+        self._lengths[slots] = ends  # first, so that `release` sees it should the pass break
         hidden = self._decoder(embeddings, self._tensor(positions), rows)  # (n, L, W)
         last = self._tensor(ends - starts - 1)
-        self._lengths[slots] = ends
         return self._logits(hidden[torch.arange(len(slots), device=self._device), last])
 
     @torch.inference_mode()
@@ -116,8 +116,8 @@ class ReferenceBackend:
         self._reserve(length)
         embeddings = self._decoder.embed(self._tensor(ids))[:, None]  # (n, 1, W)
         cache = self._cache.rows(self._tensor(rows), length)
-        hidden = self._decoder(embeddings, self._tensor(positions)[:, None], cache)
         self._lengths[list(slots)] += 1
+        hidden = self._decoder(embeddings, self._tensor(positions)[:, None], cache)
         return self._logits(hidden[order, 0])
 
     @torch.inference_mode()
@@ -150,8 +150,12 @@ class ReferenceBackend:
         self._cache.values[:, slot, :, : prefix.num_tokens] = prefix.values
         self._lengths[slot] = prefix.num_tokens
 
+    @torch.inference_mode()
     def release(self, slot: int) -> None:
-        """Forget what `slot` holds."""
+        """Forget what `slot` holds; not even numbers stay: hidden ones weigh 0, and 0 times NaN is NaN."""
+        end = self._lengths[slot] + 1  # with the place that padding and runs along it may have written
+        self._cache.keys[:, slot, :, :end] = 0
+        self._cache.values[:, slot, :, :end] = 0
         self._lengths[slot] = 0
 
     def _continue(self, slot: int, continuations: Sequence[Sequence[int]]) -> list[NDArray[np.float64]]:

@@ -9,6 +9,7 @@ from eureka.engine.backend import Prefill
 from eureka.engine.reference import ReferenceBackend
 from eureka.model.eureka_audio import EurekaAudio
 from tests.helpers.requests import make_request
+from tests.helpers.tiny_model import tiny_model
 
 CLOSE = {"rtol": 1e-4, "atol": 1e-4}
 
@@ -83,6 +84,19 @@ def test_decode_beside_a_half_prefilled_slot_leaves_its_prompt_alone(model: Eure
     last = backend.prefill([chunk_of(amid, held, 64)])
     np.testing.assert_allclose(last[0], uncached_logits(model, amid, [])[-1], **CLOSE)
     backend.decode([0, 2], [9, 9])  # beside a full slot
+
+
+def test_owner_after_one_that_gave_no_numbers_is_served_beside_a_longer_one() -> None:
+    """In float16 audio rows may be too large; what they left behind is hidden, yet 0 times NaN is NaN."""
+    model = tiny_model().to(torch.float16)
+    spoilt, short, long = prefill_of(0, 0, 40), prefill_of(1, 0, 8), prefill_of(2, 1, 45)
+    backend, fresh = (ReferenceBackend(model.backbone, num_slots=2, context_tokens=64) for _ in range(2))
+    too_large = np.full_like(spoilt.audio_embeddings, 1e5)
+    assert np.isnan(backend.prefill([replace(spoilt, audio_embeddings=too_large)])).any()
+    backend.release(0)
+    for each in (backend, fresh):
+        each.prefill([short, long])
+    np.testing.assert_array_equal(backend.decode([0, 1], [7, 8]), fresh.decode([0, 1], [7, 8]))
 
 
 def test_decode_beyond_first_capacity_keeps_what_was_held(model: EurekaAudio) -> None:
