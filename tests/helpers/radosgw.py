@@ -12,6 +12,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
 import time
 import uuid
 from collections.abc import Callable, Iterator
@@ -163,21 +164,28 @@ class Radosgw:
 
 @contextmanager
 def shared_radosgw(folder: Path) -> Iterator[S3Server]:
-    """The server in `folder`: the first process to ask starts it, the last to leave ends it.
+    """The server in `folder`: the first process to ask starts it, the last to leave ends it, even if killed.
 
-    Who comes or goes holds `gate` alone; all who are there hold `users` together.
+    Who comes or goes holds `gate` alone; all who are there hold `users` together, and each has a guard that
+    waits for its end.
     """
     folder.mkdir(exist_ok=True)
-    with (folder / "users").open("w") as users:
+    command = [sys.executable, __file__, str(folder)]
+    guard = subprocess.Popen(
+        command, stdin=subprocess.PIPE, start_new_session=True
+    )  # reads until we are gone
+    with guard, (folder / "users").open("w") as users:
         with _gate(folder):
             fcntl.flock(users, fcntl.LOCK_SH)
             server = _started(folder)
-        try:
-            yield server
-        finally:
-            with _gate(folder), suppress(BlockingIOError):  # raised where others are still there
-                fcntl.flock(users, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                _end(folder)
+        yield server
+
+
+def _end_without_users(folder: Path) -> None:
+    """What a guard does in the end."""
+    with (folder / "users").open("w") as users, _gate(folder), suppress(BlockingIOError):
+        fcntl.flock(users, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        _end(folder)
 
 
 @contextmanager
@@ -199,10 +207,9 @@ def _started(folder: Path) -> S3Server:
 
 
 def _end(folder: Path) -> None:
-    if _address_file(folder).exists():
-        _address_file(folder).unlink()
-        kill_daemons(folder / "ceph")
-        shutil.rmtree(folder / "ceph")
+    _address_file(folder).unlink(missing_ok=True)
+    kill_daemons(folder / "ceph")
+    shutil.rmtree(folder / "ceph", ignore_errors=True)
 
 
 def _address_file(folder: Path) -> Path:
@@ -259,3 +266,8 @@ def _is_running(pid: int) -> bool:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except (FileNotFoundError, ProcessLookupError):
         return False
+
+
+if __name__ == "__main__":
+    sys.stdin.read()
+    _end_without_users(Path(sys.argv[1]))
