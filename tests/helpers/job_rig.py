@@ -49,7 +49,7 @@ class WatchedStore:
 
     Attributes:
         wins: key -> how often it was written by `put_if_absent`.
-        num_opened: how often an object was opened for reading in parts.
+        num_opened: how often audio was opened.
         before: called with the name of the method and its key.
     """
 
@@ -77,7 +77,7 @@ class WatchedStore:
 
     def open(self, key: str) -> BinaryIO:
         self.before("open", key)
-        self.num_opened += 1
+        self.num_opened += key.endswith("audio")
         return self.inner.open(key)
 
     def list_objects(self, prefix: str = "", *, start_after: str = "", limit: int = 1_000) -> ObjectPage:

@@ -12,7 +12,7 @@ def delete_job(objects: ObjectStore, keys: JobKeys) -> None:
     """Remove everything of a job, all versions included; a job that is gone is no error.
 
     From the first step on the job is gone for its readers. The mark goes last: a worker that writes meanwhile
-    leaves a folder without a spec, which sweeps remove, too.
+    leaves rounds without a spec, which sweeps remove, too.
 
     Raises:
         EurekaError: the store is away; deleting again goes on.

@@ -11,7 +11,7 @@ from eureka.jobs.documents import JSON_TYPE, Fields, to_bytes
 from eureka.jobs.outcome import WindowOutcome
 from eureka.jobs.plan import JobPlan
 from eureka.jobs.spec import JobSpec
-from eureka.jobs.states import JobFacts, ResultHead, RoundFacts
+from eureka.jobs.states import HEAD_BYTES, JobFacts, ResultHead, RoundFacts
 from eureka.storage.keys import JobKeys, round_of, window_of
 from eureka.storage.store import MAX_PAGE, ObjectStore
 
@@ -150,12 +150,20 @@ class JobStore:
         except NotFoundError:
             return None
 
+    def result_head(self, keys: JobKeys, round_number: int) -> ResultHead | None:
+        """What the result of a round says of the job's end; None where there is none yet."""
+        try:
+            with self.objects.open(keys.result(round_number)) as reader:
+                start = reader.read(HEAD_BYTES)
+                return ResultHead.from_start(start) or ResultHead.from_bytes(start + reader.read())
+        except NotFoundError:
+            return None
+
     def _round_facts(self, keys: JobKeys, number: int) -> RoundFacts:
         folder = keys.round_folder(number)
         page = self.objects.list_objects(folder, limit=_HEAD_OBJECTS)
         present = {info.key for info in page.objects}
-        content = self.result(keys, number) if keys.result(number) in present else None
-        head = ResultHead.from_bytes(content) if content is not None else None
+        head = self.result_head(keys, number) if keys.result(number) in present else None
         return RoundFacts(number, keys.plan(number) in present, head)
 
     def _read_plan(self, keys: JobKeys, round_number: int) -> JobPlan:

@@ -14,7 +14,7 @@ from eureka.jobs.outcome import Failure
 from eureka.jobs.reading import JobView, outcomes, view_of
 from eureka.jobs.result import JobResult, ResultGatherer
 from eureka.jobs.spec import JobSpec
-from eureka.jobs.states import JobState, ResultHead
+from eureka.jobs.states import JobState
 from eureka.jobs.summary import Summarizer
 from eureka.storage.keys import JobKeys
 from eureka.types import Ending
@@ -47,9 +47,9 @@ class Merger:
         """
         spec = self._jobs.spec(keys)
         number = max(self._jobs.rounds(keys), default=1)
-        written = self._jobs.result(keys, number)
+        written = self._jobs.result_head(keys, number)
         if written is not None:
-            return ResultHead.from_bytes(written).state
+            return written.state
         ending = self._ending_of_missing(spec, number)
         view = view_of(self._jobs, keys)
         if view is None:
@@ -117,9 +117,8 @@ class Merger:
         content = to_pretty_bytes(plain)
         if self._jobs.objects.put_if_absent(keys.result(number), content, content_type=JSON_TYPE):
             return result.state
-        written = self._jobs.result(keys, number)
-        assert written is not None, "somebody else's stands"
-        return ResultHead.from_bytes(written).state
+        written = self._jobs.result_head(keys, number)
+        return result.state if written is None else written.state  # none where it was deleted since
 
 
 def _failed(spec: JobSpec, number: int, failure: Failure) -> JobResult:

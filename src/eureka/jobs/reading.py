@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
 from eureka.jobs.job_store import JobStore, WindowRef
 from eureka.jobs.outcome import WindowOutcome
 from eureka.jobs.plan import JobPlan, PlannedSpan
 from eureka.storage.keys import JobKeys
+
+NUM_READERS = 8
+"""Threads that read outcomes: enough to hide the answer times of a store, which are milliseconds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,11 +80,25 @@ def view_of(jobs: JobStore, keys: JobKeys) -> JobView | None:
 
 
 def outcomes(jobs: JobStore, view: JobView) -> Iterator[tuple[PlannedSpan, WindowOutcome | None]]:
-    """All windows in order, one in memory at a time; None for silence and for what has not ended."""
+    """All windows in order; None for silence and for what has not ended.
+
+    A few are read ahead, since a store far away answers one at a time slowly; no more are in memory.
+    """
     best = view.best_rounds()
-    for window in view.windows:
+
+    def read(window: PlannedSpan) -> WindowOutcome | None:
         number = best.get(window.index)
-        yield window, None if number is None else jobs.outcome(WindowRef(view.keys, number, window.index))
+        return None if number is None else jobs.outcome(WindowRef(view.keys, number, window.index))
+
+    with ThreadPoolExecutor(NUM_READERS) as readers:
+        ahead: deque[tuple[PlannedSpan, Future[WindowOutcome | None]]] = deque()
+        for window in view.windows:
+            ahead.append((window, readers.submit(read, window)))
+            if len(ahead) > 2 * NUM_READERS:
+                done = ahead.popleft()
+                yield done[0], done[1].result()
+        for window, found in ahead:
+            yield window, found.result()
 
 
 def _rounds(jobs: JobStore, keys: JobKeys, numbers: Sequence[int]) -> Iterator[RoundState]:

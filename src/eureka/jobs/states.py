@@ -3,10 +3,18 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass
 from enum import StrEnum
 
 from eureka.jobs.documents import invalid_document
+
+HEAD_BYTES = 256
+"""Of a result, name and state lie within."""
+
+_STATE_LINE = re.compile(
+    rb'\{\s*"name": "jobs/[0-9a-f-]+",\s*"state": "(SUCCEEDED|PARTIAL|FAILED|CANCELLED)"'
+)
 
 
 class JobState(StrEnum):
@@ -32,8 +40,14 @@ class ResultHead:
     state: JobState
 
     @classmethod
+    def from_start(cls, start: bytes) -> ResultHead | None:
+        """That of a result by its first bytes, if they show it: hours of audio give megabytes."""
+        found = _STATE_LINE.match(start)
+        return cls(JobState(found[1].decode())) if found else None
+
+    @classmethod
     def from_bytes(cls, content: bytes) -> ResultHead:
-        """That of a result.
+        """That of a whole result.
 
         Raises:
             InvalidInputError: reason INVALID_DOCUMENT.

@@ -52,7 +52,7 @@ class Due:
 def due(
     facts: JobFacts, view: JobView | None, claimed: Callable[[int], Claimed], *, is_late: bool = False
 ) -> Due:
-    """What is due.
+    """What is due; a folder without spec is left of a deletion if it has rounds, else an upload goes on.
 
     Args:
         facts: of the job.
@@ -62,7 +62,7 @@ def due(
     """
     number = facts.latest.number if facts.latest else 1
     if facts.is_deleted or not facts.has_spec:
-        return Due(number, delete=True)
+        return Due(number, delete=facts.is_deleted or facts.latest is not None)
     if facts.latest is not None and facts.latest.result is not None:
         return Due(number)
     if facts.cancelled_round >= number or is_late:

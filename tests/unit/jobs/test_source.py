@@ -34,7 +34,7 @@ def opener(request: pytest.FixtureRequest) -> Iterator[AudioOpener]:
         yield OpenInPool(pool)
 
 
-def windows_of(pcm: Pcm, length: int = 8 * SECOND, overlap: int = 4_800) -> list[PlannedSpan]:
+def windows_of(pcm: Pcm, length: int = 5 * SECOND, overlap: int = 4_800) -> list[PlannedSpan]:
     windows = []
     for index, start in enumerate(range(0, len(pcm), length)):
         end = min(len(pcm), start + length)
@@ -49,7 +49,7 @@ def test_fetch_gives_the_planned_samples_in_any_order(
     store: WatchedStore, opener: AudioOpener, name: str
 ) -> None:
     rate = 48_000 if name == "webm" else 16_000  # its container has no 16 kHz
-    data = encode(name, noise(40.0 * rate / 16_000), rate)
+    data = encode(name, noise(22.0 * rate / 16_000), rate)
     store.put("audio", data)
     pcm = decode_all(data)
     windows = windows_of(pcm)

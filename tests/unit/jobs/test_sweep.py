@@ -62,7 +62,8 @@ def test_due_ended_is_nothing_and_deleted_is_deleted() -> None:
     ended = replace(RUNNING, latest=RoundFacts(1, True, ResultHead(JobState.SUCCEEDED)))
     assert due(ended, view(0, 1, 3), lambda index: IDLE).is_nothing
     assert due(replace(ended, is_deleted=True), None, lambda index: IDLE).delete
-    assert due(replace(ended, has_spec=False), None, lambda index: IDLE).delete
+    assert due(replace(ended, has_spec=False), None, lambda index: IDLE).delete  # a late writer's
+    assert due(replace(FRESH, has_spec=False), None, lambda index: IDLE).is_nothing  # audio on its way
 
 
 @pytest.mark.parametrize(
