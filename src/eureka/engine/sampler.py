@@ -41,6 +41,10 @@ NOTHING_ALLOWED = -1
 
 _OUT = np.float32(-np.inf)
 
+_LARGEST_FACTOR = 1e15
+"""Temperature and penalty count as at most this, and as at least its inverse. Beyond, choices stay the same,
+but float32 overflows, and what is not a number would be drawn past masks and bans."""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class SequenceState:
@@ -109,7 +113,7 @@ class Sampler:
         """Start a sequence in `slot`: its prompt counts as seen, its generator starts at the seed."""
         asked = params.repetition_penalty
         penalty = self._own_penalty if asked is None else asked
-        self.admit_saved(slot, SequenceState.start(prompt_ids, params, penalty))
+        self.admit_saved(slot, SequenceState.start(prompt_ids, params, _bounded(penalty)))
 
     def sample(self, slots: Sequence[int], logits: Logits, masks: Sequence[Mask | None] = ()) -> list[int]:
         """The next id of each slot from its row of logits (n, V); chosen ids count as seen.
@@ -196,7 +200,7 @@ def _penalise_said(said: TokenTally, params: SamplingParams, scores: Logits) -> 
 
 def _drawn(params: SamplingParams, scores: Logits, generator: np.random.Generator) -> int:
     """One id of a row (V,), of which at least one may come."""
-    scores = scores / np.float32(params.temperature)
+    scores = scores / np.float32(_bounded(params.temperature))
     ids: Ids | None = None
     if params.top_k:
         scores = keep_top_k(scores, params.top_k)
@@ -208,3 +212,7 @@ def _drawn(params: SamplingParams, scores: Logits, generator: np.random.Generato
         scores = keep_min_p(scores, params.min_p)
     chosen = draw(softmax(scores), generator)
     return chosen if ids is None else int(ids[chosen])
+
+
+def _bounded(factor: float) -> float:
+    return min(max(factor, 1 / _LARGEST_FACTOR), _LARGEST_FACTOR)

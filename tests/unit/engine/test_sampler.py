@@ -54,6 +54,20 @@ def test_sample_under_a_mask_takes_allowed_ids_only_whatever_its_width(temperatu
     assert logits.tolist() == [[0.0, 1.0, 2.0, 3.0]]
 
 
+@pytest.mark.parametrize("temperature", [1e-300, 1e-44, 1e-15, 1e15, 1e39, 1e300])
+@pytest.mark.parametrize("penalty", [1e-300, 1e-15, 1.0, 1e39])
+def test_sample_at_extremes_takes_allowed_ids_only(temperature: float, penalty: float) -> None:
+    sampler = Sampler(num_slots=1, vocab_size=VOCAB)
+    mask = np.arange(VOCAB) == 3
+    mask[[7, 9]] = True
+    params = SamplingParams(temperature=temperature, repetition_penalty=penalty, ban_token_ids=(9,))
+    sampler.admit(0, np.array([3]), params)
+    for seed in range(20):
+        logits = make_logits(seed)
+        logits[0, 3] = 0
+        assert sampler.sample([0], logits, [mask])[0] in (3, 7)
+
+
 def test_sample_with_presence_and_frequency_counts_generated_tokens_only() -> None:
     sampler = Sampler(num_slots=1, vocab_size=3)
     params = SamplingParams(repetition_penalty=1.0, presence_penalty=0.5, frequency_penalty=0.3)
