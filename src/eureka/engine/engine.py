@@ -35,7 +35,7 @@ from eureka.engine.request import (
 )
 from eureka.engine.sampler import NOTHING_ALLOWED, RELEASED_REPETITION_PENALTY, Mask, Sampler
 from eureka.engine.scheduler import Scheduler
-from eureka.engine.scoring import score_labels
+from eureka.engine.scoring import are_numbers, score_labels
 from eureka.engine.stats import EngineCounters, EngineStats
 from eureka.errors import AlreadyExistsError
 from eureka.types import Ending
@@ -249,7 +249,7 @@ class Engine:
         for chunk, row in zip(batch, logits, strict=True):
             self._counters.prefilled_tokens += chunk.num_tokens
             chunk.live.num_prefilled = chunk.end
-            if not np.isnan(row).any():
+            if are_numbers(row):
                 self._parking.keep(chunk)
         last = [row for row, chunk in enumerate(batch) if chunk.is_last]
         self._answer([batch[row].live for row in last], logits[last])
@@ -276,7 +276,7 @@ class Engine:
         self._sample(batch, logits)
 
     def _sample(self, batch: list[LiveRequest], logits: Floats) -> None:
-        is_number = ~np.isnan(logits).any(axis=-1)
+        is_number = are_numbers(logits)
         if not is_number.all():
             self._fail([batch[row] for row in np.flatnonzero(~is_number)], "logits_not_a_number")
             batch = [batch[row] for row in np.flatnonzero(is_number)]

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from eureka.engine.backend import Backend
 from eureka.engine.request import Floats, Label
@@ -40,3 +41,9 @@ def log_softmax(logits: Floats) -> np.ndarray[tuple[int, ...], np.dtype[np.float
         np.exp(shifted).sum(axis=-1, keepdims=True)
     )
     return logs
+
+
+def are_numbers(logits: Floats) -> NDArray[np.bool_]:
+    """For each row of logits (..., V) whether nothing in it is NaN or +inf, and not all of it -inf."""
+    answer: NDArray[np.bool_] = np.isfinite(logits.max(axis=-1))
+    return answer

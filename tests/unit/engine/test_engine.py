@@ -256,10 +256,12 @@ class BreakingBackend(ReferenceBackend):
         logits = super().decode(slots, token_ids)
         if self.fails_at == "numbers":
             logits[0] = np.nan
+        if self.fails_at == "infinity":
+            logits[0, 3] = np.inf
         return logits
 
 
-@pytest.mark.parametrize("fails_at", ["prefill", "decode", "numbers"])
+@pytest.mark.parametrize("fails_at", ["prefill", "decode", "numbers", "infinity"])
 def test_broken_backend_ends_its_batch_with_error_and_serves_the_next(
     model: EurekaAudio, fails_at: str
 ) -> None:
@@ -271,7 +273,7 @@ def test_broken_backend_ends_its_batch_with_error_and_serves_the_next(
     mate = handles[1]
     assert endings_of(handles[0]) == [Ending.ERROR]
     backend.fails_at = None
-    assert endings_of(mate) == ([Ending.LENGTH] if fails_at == "numbers" else [Ending.ERROR])
+    assert endings_of(mate) == ([Ending.ERROR] if fails_at in ("prefill", "decode") else [Ending.LENGTH])
     assert ids_of(list(engine.submit(make_request(3)))) == run_alone(model, make_request(3))
 
 
