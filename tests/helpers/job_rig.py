@@ -26,7 +26,7 @@ from eureka.pipeline.engine_decoder import EngineDecoder
 from eureka.pipeline.options import ListenerSettings
 from eureka.storage.keys import JobKeys, new_job_id
 from eureka.storage.local import LocalObjectStore
-from eureka.storage.store import DEFAULT_CONTENT_TYPE, FolderPage, ObjectInfo, ObjectPage
+from eureka.storage.store import DEFAULT_CONTENT_TYPE, FolderPage, ObjectInfo, ObjectPage, ObjectStore
 from eureka.text.prompts import PromptBuilder
 from eureka.text.tokenizer import Tokenizer
 from eureka.types import SAMPLE_RATE_HZ, ModelCard
@@ -53,8 +53,8 @@ class WatchedStore:
         before: called with the name of the method and its key.
     """
 
-    def __init__(self, root: Path) -> None:
-        self.inner = LocalObjectStore(root)
+    def __init__(self, inner: ObjectStore | Path) -> None:
+        self.inner = LocalObjectStore(inner) if isinstance(inner, Path) else inner
         self.wins: Counter[str] = Counter()
         self.num_opened = 0
         self.before: Callable[[str, str], None] = lambda method, key: None
