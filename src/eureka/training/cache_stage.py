@@ -35,7 +35,7 @@ class _Waiting:
 def run_cache_stage(recipe: Recipe, config: EncoderConfig) -> None:
     """Write the cache of a run into the stage's folder."""
     model = EncoderWithHeads(config)
-    take_up_weights(model, recipe.sibling(recipe.starts_from))
+    take_up_weights(model, recipe.sibling(recipe.starts_from), leave_out=("audio_moe_adaptor", "backbone"))
     model.to(training_device(), getattr(torch, recipe.dtype)).eval()
     run = RunFolder(recipe.folder)
     if not recipe.alignment(1).exists():

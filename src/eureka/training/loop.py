@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -145,8 +145,13 @@ class TrainingLoop:
         save_whole(tensors, self.run.folder / WEIGHTS_NAME)
 
 
-def take_up_weights(module: nn.Module, folder: Path) -> list[str]:
+def take_up_weights(module: nn.Module, folder: Path, leave_out: Collection[str] = ()) -> list[str]:
     """Take up the weights of a finished stage where the names agree; other parameters stay fresh.
+
+    Args:
+        module: takes them up.
+        folder: of the finished stage.
+        leave_out: first parts of the names of weights that this module need not have.
 
     Returns:
         Names that the stage did not write.
@@ -158,7 +163,8 @@ def take_up_weights(module: nn.Module, folder: Path) -> list[str]:
     path = folder / WEIGHTS_NAME
     if not path.is_file():
         raise NotFoundError(f"no {path}: run the stage {folder.name} first")
-    fit = module.load_state_dict(load_file(path), strict=False)
+    stored = {name: tensor for name, tensor in load_file(path).items() if name.split(".")[0] not in leave_out}
+    fit = module.load_state_dict(stored, strict=False)
     if fit.unexpected_keys:
         message = f"{folder} holds weights with no place: {fit.unexpected_keys[:3]}"
         raise InvalidInputError(message, reason="WEIGHTS_MISMATCH")

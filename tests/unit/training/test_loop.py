@@ -130,6 +130,7 @@ def test_take_up_weights_without_a_place_is_refused(tmp_path: Path) -> None:
     del smaller.head
     with pytest.raises(InvalidInputError, match="head"):
         take_up_weights(smaller, recipe.folder)
+    assert take_up_weights(smaller, recipe.folder, leave_out=("head",)) == []
 
 
 def test_take_up_weights_of_a_stage_not_run_names_it(tmp_path: Path) -> None:
