@@ -44,6 +44,7 @@ _CLASS_OF_CODE: dict[str, type[EurekaError]] = {
     "FAILED_PRECONDITION": errors.WrongStateError,
     "RESOURCE_EXHAUSTED": errors.QueueFullError,
     "UNAVAILABLE": errors.StageUnavailableError,
+    "DATA_LOSS": errors.DataLossError,
     "UNAUTHENTICATED": errors.UnauthenticatedError,
     "PERMISSION_DENIED": errors.PermissionDeniedError,
     "CANCELLED": errors.CancelledError,
