@@ -11,7 +11,9 @@ import logging
 import os
 import shutil
 import tempfile
+import time
 from collections.abc import Callable
+from contextlib import suppress
 from hashlib import blake2b, file_digest
 from pathlib import Path
 
@@ -29,6 +31,12 @@ _FORMAT = "2"
 """To be changed with anything that changes the graphs of the same checkpoint."""
 
 _ERRORS_ONLY = 3
+
+_PARTIAL = "partial-"
+"""How names of folders begin while they are written."""
+
+_LEFT_SECONDS = 3600.0
+"""A folder that nobody has written to for so long is not being written any more."""
 
 
 class GraphStore:
@@ -86,13 +94,25 @@ class GraphStore:
         if self._cache_folder is not None:
             folder = self._cache_folder / f"{self._checkpoint_hash}-{part}"
             try:
-                _build_once(folder, build)
-                return self._session(folder)
+                return self._kept(folder, build)
             except OSError as error:
                 _log.warning("graph_not_kept", extra={"folder": str(folder), "error": str(error)})
         with tempfile.TemporaryDirectory(prefix="eureka-graph-") as temporary:
             build(Path(temporary))
             return self._session(Path(temporary))
+
+    def _kept(self, folder: Path, build: Callable[[Path], None]) -> ort.InferenceSession:
+        """The graph in `folder`; written where there is none, and anew where it cannot be read."""
+        is_new = _build_once(folder, build)
+        try:
+            return self._session(folder)
+        except Exception as error:  # those of ONNX Runtime have no class in common
+            if is_new:
+                raise
+            _log.warning("graph_unreadable", extra={"folder": str(folder), "error": str(error)})
+        shutil.rmtree(folder, ignore_errors=True)
+        _build_once(folder, build)
+        return self._session(folder)
 
     def _session(self, folder: Path) -> ort.InferenceSession:
         options = ort.SessionOptions()
@@ -116,17 +136,30 @@ class GraphStore:
         return digest.hexdigest()
 
 
-def _build_once(folder: Path, build: Callable[[Path], None]) -> None:
-    """Write a graph into `folder` unless it is there; whoever is first wins."""
+def _build_once(folder: Path, build: Callable[[Path], None]) -> bool:
+    """Write a graph into `folder` unless it is there; whoever is first wins. Whether it had to be built."""
     if (folder / GRAPH_FILE).is_file():
-        return
+        return False
     folder.parent.mkdir(parents=True, exist_ok=True)
-    partial = Path(tempfile.mkdtemp(prefix="partial-", dir=folder.parent))
+    _remove_left(folder.parent)
+    partial = Path(tempfile.mkdtemp(prefix=_PARTIAL, dir=folder.parent))
     try:
         build(partial)
+        if folder.is_dir() and not (folder / GRAPH_FILE).is_file():  # it came whole and was damaged
+            shutil.rmtree(folder)
         os.rename(partial, folder)
     except OSError:
         if not (folder / GRAPH_FILE).is_file():  # else another process was faster
             raise
     finally:
         shutil.rmtree(partial, ignore_errors=True)
+    return True
+
+
+def _remove_left(cache_folder: Path) -> None:
+    """Remove what processes that were killed while they wrote have left."""
+    for partial in cache_folder.glob(f"{_PARTIAL}*"):
+        with suppress(OSError):  # it may be finished or removed meanwhile
+            paths = list(partial.iterdir()) or [partial]
+            if max(path.stat().st_mtime for path in paths) < time.time() - _LEFT_SECONDS:
+                shutil.rmtree(partial)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from eureka.engine.onnx import graph_store
-from eureka.engine.onnx.graph_builder import quantise_rows
+from eureka.engine.onnx.graph_builder import GRAPH_FILE, WEIGHTS_FILE, quantise_rows
 from eureka.engine.onnx.graph_store import GraphStore
 from eureka.model.eureka_audio import save_checkpoint
 from eureka.model.load_plan import plan_load
@@ -57,6 +58,37 @@ def test_failed_build_leaves_nothing(
     with pytest.raises(RuntimeError):
         GraphStore(plan_load(checkpoint), cache_folder=tmp_path / "cache").open_encoder()
     assert names(tmp_path / "cache") == []
+
+
+@pytest.mark.parametrize("file", [GRAPH_FILE, WEIGHTS_FILE])
+@pytest.mark.parametrize("num_bytes", [None, 0, 100])
+def test_broken_graph_is_written_anew(
+    checkpoint: Path, tmp_path: Path, file: str, num_bytes: int | None
+) -> None:
+    cache, log_mel = tmp_path / "cache", np.ones((1, 16, 8), np.float32)
+    opened = GraphStore(plan_load(checkpoint), cache_folder=cache).open_encoder()
+    expected = opened.run(["frames"], {"log_mel": log_mel})[0]
+    (kept,) = cache.iterdir()
+    if num_bytes is None:
+        (kept / file).unlink()
+    else:
+        os.truncate(kept / file, num_bytes)
+    for _ in range(2):
+        opened = GraphStore(plan_load(checkpoint), cache_folder=cache).open_encoder()
+        assert np.array_equal(opened.run(["frames"], {"log_mel": log_mel})[0], expected)
+    assert list(cache.iterdir()) == [kept] and (kept / file).stat().st_size > 100
+
+
+def test_what_a_killed_process_left_is_removed_but_nothing_under_way(
+    checkpoint: Path, tmp_path: Path
+) -> None:
+    cache = tmp_path / "cache"
+    for name in ("partial-left", "partial-under-way"):
+        (cache / name).mkdir(parents=True)
+        (cache / name / WEIGHTS_FILE).write_bytes(b"half")
+    os.utime(cache / "partial-left" / WEIGHTS_FILE, (0, 0))
+    GraphStore(plan_load(checkpoint), cache_folder=cache).open_adapter()
+    assert "partial-left" not in names(cache) and "partial-under-way" in names(cache)
 
 
 def test_folder_that_cannot_be_written_does_not_stop_the_start(checkpoint: Path, tmp_path: Path) -> None:
