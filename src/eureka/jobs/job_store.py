@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 
-from eureka.errors import NotFoundError
+from eureka.errors import DataLossError, InvalidInputError, NotFoundError
 from eureka.jobs.documents import JSON_TYPE, Fields, to_bytes
-from eureka.jobs.outcome import WindowOutcome
+from eureka.jobs.outcome import Failure, WindowOutcome
 from eureka.jobs.plan import JobPlan
 from eureka.jobs.spec import JobSpec
 from eureka.jobs.states import HEAD_BYTES, JobFacts, ResultHead, RoundFacts
@@ -84,6 +84,13 @@ class JobStore:
             return WindowOutcome.from_bytes(self.objects.get(ref.key))
         except NotFoundError:
             return None
+
+    def readable_outcome(self, ref: WindowRef) -> WindowOutcome | Failure | None:
+        """As `outcome`; of a document that cannot be read, why."""
+        try:
+            return self.outcome(ref)
+        except (DataLossError, InvalidInputError) as error:
+            return Failure.of(error)
 
     def put_outcome(self, keys: JobKeys, outcome: WindowOutcome) -> bool:
         """Write the outcome of a window unless there is one; whether it was written."""

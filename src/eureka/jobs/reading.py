@@ -8,7 +8,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
 from eureka.jobs.job_store import JobStore, WindowRef
-from eureka.jobs.outcome import WindowOutcome
+from eureka.jobs.outcome import Failure, WindowOutcome
 from eureka.jobs.plan import JobPlan, PlannedSpan
 from eureka.storage.keys import JobKeys
 
@@ -79,19 +79,19 @@ def view_of(jobs: JobStore, keys: JobKeys) -> JobView | None:
     return JobView(keys, rounds) if rounds else None
 
 
-def outcomes(jobs: JobStore, view: JobView) -> Iterator[tuple[PlannedSpan, WindowOutcome | None]]:
-    """All windows in order; None for silence and for what has not ended.
+def outcomes(jobs: JobStore, view: JobView) -> Iterator[tuple[PlannedSpan, WindowOutcome | Failure | None]]:
+    """All windows in order; None for silence and for what has not ended, a failure for what cannot be read.
 
     A few are read ahead, since a store far away answers one at a time slowly; no more are in memory.
     """
     best = view.best_rounds()
 
-    def read(window: PlannedSpan) -> WindowOutcome | None:
+    def read(window: PlannedSpan) -> WindowOutcome | Failure | None:
         number = best.get(window.index)
-        return None if number is None else jobs.outcome(WindowRef(view.keys, number, window.index))
+        return jobs.readable_outcome(WindowRef(view.keys, number, window.index)) if number else None
 
     with ThreadPoolExecutor(NUM_READERS) as readers:
-        ahead: deque[tuple[PlannedSpan, Future[WindowOutcome | None]]] = deque()
+        ahead: deque[tuple[PlannedSpan, Future[WindowOutcome | Failure | None]]] = deque()
         for window in view.windows:
             ahead.append((window, readers.submit(read, window)))
             if len(ahead) > 2 * NUM_READERS:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from eureka.jobs.coverage import is_good, rows_of
-from eureka.jobs.outcome import Failure, ModelVersion, WindowOutcome
+from eureka.jobs.outcome import Failure, ModelVersion, WindowOutcome, ended
 from eureka.jobs.plan import JobPlan, PlannedSpan
 from eureka.jobs.spec import JobSpec
 from eureka.jobs.states import JobState
@@ -66,35 +67,42 @@ class JobResult:
     failure: Failure | None = None
     summary: dict[str, Any] | None = None
 
+    @property
+    def tasks(self) -> tuple[Task, ...]:
+        """Tracks of the job; the first gives the result's `text`."""
+        return tuple(task for task in TRACK_NAMES if task in self.spec.tasks)
+
     def to_plain(self) -> dict[str, Any]:
         """The object of result.json: that of the command line, and what belongs to a job."""
-        spec, plan = self.spec, self.plan
-        tasks = [task for task in TRACK_NAMES if task in spec.tasks]
+        plain: dict[str, Any] = {"name": self.spec.name, "state": self.state.value}
+        plain |= {"round": self.round_number, **self._plain_hearing()}
+        plain["texts"] = {TRACK_NAMES[task]: self.texts.get(task, "") for task in self.tasks}
+        plain["models"] = [model.to_plain() for model in self.models]
+        plain["attempts"] = self.num_attempts
+        plain["reasons"] = list(self.reasons)
+        if self.plan is not None:
+            plain |= _plain_plan(self.plan)
+        if self.summary is not None:
+            plain["summary"] = self.summary
+        if self.failure is not None:
+            plain["error"] = self.failure.to_plain()
+        return plain
+
+    def _plain_hearing(self) -> dict[str, Any]:
         heard = HearingResult(
-            path=spec.source_name,
-            task=tasks[0],
-            text=self.texts.get(tasks[0], ""),
+            path=self.spec.source_name,
+            task=self.tasks[0],
+            text=self.texts.get(self.tasks[0], ""),
             segments=tuple(timed.segment for timed in self.segments),
             coverage=self.coverage,
-            audio_seconds=plan.audio_seconds if plan else 0.0,
-            model=self.models[0].name if self.models else spec.model or "",
+            audio_seconds=self.plan.audio_seconds if self.plan else 0.0,
+            model=self.models[0].name if self.models else self.spec.model or "",
             usage=self.usage,
         ).to_dict()
-        for plain, timed in zip(heard["segments"], self.segments, strict=True):
-            plain["track"] = TRACK_NAMES[timed.task]
-        heard["task"] = ",".join(tasks)
-        plain_result = {"name": spec.name, "state": self.state.value, "round": self.round_number, **heard}
-        plain_result["texts"] = {TRACK_NAMES[task]: self.texts.get(task, "") for task in tasks}
-        plain_result["models"] = [model.to_plain() for model in self.models]
-        plain_result["attempts"] = self.num_attempts
-        plain_result["reasons"] = list(self.reasons)
-        if plan is not None:
-            plain_result |= _plain_plan(plan)
-        if self.summary is not None:
-            plain_result["summary"] = self.summary
-        if self.failure is not None:
-            plain_result["error"] = self.failure.to_plain()
-        return plain_result
+        for segment, timed in zip(heard["segments"], self.segments, strict=True):
+            segment["track"] = TRACK_NAMES[timed.task]
+        heard["task"] = ",".join(self.tasks)
+        return heard
 
 
 class ResultGatherer:
@@ -110,28 +118,29 @@ class ResultGatherer:
         self._pieces: dict[Task, list[Piece]] = {task: [] for task in self._tasks}
         self._rows: list[CoverageRow] = []
         self._models: dict[ModelVersion, None] = {}
-        self._failures: dict[tuple[Ending, str], int] = {}
+        self._failures: Counter[str] = Counter()
         self.usage = Usage()
         self.num_attempts = 0
 
-    def add(self, window: PlannedSpan, outcome: WindowOutcome | None, ending: Ending | None = None) -> None:
+    def add(
+        self, window: PlannedSpan, outcome: WindowOutcome | Failure | None, ending: Ending | None = None
+    ) -> None:
         """Take the next window.
 
         Args:
             window: of the plan.
-            outcome: its document, if it has one.
+            outcome: its document, or why that cannot be read, if it has one.
             ending: of a window without a document; None leaves it out of the result.
         """
-        if outcome is not None:
-            pieces = {task: outcome.tracks[task].pieces for task in self._tasks}
+        if isinstance(outcome, WindowOutcome):
             self._note(outcome)
-        elif ending is not None:
-            piece = Piece(window.index, window.owned, window.heard, ending)
-            pieces = dict.fromkeys(self._tasks, (piece,))
-        else:
+            self._take(window, {task: outcome.tracks[task].pieces for task in self._tasks})
             return
-        self._rows += rows_of(pieces)
-        self._hold(WindowResult(window.index, window.owned, pieces, Usage()))
+        if outcome is not None:
+            self._note_failure(outcome)
+            ending = Ending.ERROR
+        if ending is not None:
+            self._take(window, dict.fromkeys(self._tasks, ended(window, ending).pieces))
 
     def build(
         self, spec: JobSpec, plan: JobPlan, round_number: int, summary: dict[str, Any] | None = None
@@ -165,14 +174,20 @@ class ResultGatherer:
         )
         return tuple(sorted(found, key=lambda timed: timed.times))
 
+    def _take(self, window: PlannedSpan, pieces: Mapping[Task, tuple[Piece, ...]]) -> None:
+        self._rows += rows_of(pieces)
+        self._hold(WindowResult(window.index, window.owned, pieces, Usage()))
+
     def _note(self, outcome: WindowOutcome) -> None:
         self.usage = add_usage(self.usage, outcome.usage)
         self._models.setdefault(outcome.model)
         for track in outcome.tracks.values():
             self.num_attempts += track.num_attempts
             if track.failure is not None:
-                place = Ending.ERROR, f"{track.failure.reason}: {track.failure.message}"
-                self._failures[place] = self._failures.get(place, 0) + 1
+                self._note_failure(track.failure)
+
+    def _note_failure(self, failure: Failure) -> None:
+        self._failures[f"{failure.reason}: {failure.message}"] += 1
 
     def _hold(self, fresh: WindowResult) -> None:
         """Settle the seam with the window before, if it is the neighbour, and let that one go."""
@@ -205,7 +220,7 @@ class ResultGatherer:
             if rows:
                 seconds = sum(row.owned.end_seconds - row.owned.start_seconds for row in rows)
                 yield f"{ending.value}: {len(rows)} spans, {seconds:.1f} s"
-        yield from (f"{text} ({times} times)" for (_, text), times in self._failures.items())
+        yield from (f"{text} ({times} times)" for text, times in self._failures.items())
         if plan.damage:
             yield f"DAMAGED_AUDIO: {plan.damage}"
 

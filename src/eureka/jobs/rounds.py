@@ -7,10 +7,10 @@ from dataclasses import replace
 
 from eureka.errors import WrongStateError
 from eureka.jobs.documents import JSON_TYPE, to_bytes
-from eureka.jobs.job_store import MARK_VERSION, JobStore, WindowRef
-from eureka.jobs.outcome import WindowOutcome
+from eureka.jobs.job_store import MARK_VERSION, JobStore
+from eureka.jobs.outcome import Failure, WindowOutcome
 from eureka.jobs.plan import PlannedSpan
-from eureka.jobs.reading import JobView, view_of
+from eureka.jobs.reading import JobView, outcomes, view_of
 from eureka.jobs.states import state_of
 from eureka.storage.keys import JobKeys
 from eureka.types import Ending
@@ -29,13 +29,8 @@ def retry_job(jobs: JobStore, keys: JobKeys) -> int:
         NotFoundError: there is no such job.
         WrongStateError: the job has not ended (JOB_NOT_ENDED), or nothing failed (NOTHING_TO_RETRY).
     """
-    facts = jobs.facts(keys)
-    state = state_of(facts)
     jobs.spec(keys)
-    if state is None or not state.is_final or facts.latest is None or facts.latest.result is None:
-        message = f"job {keys.job_id} is {state}; only one that has ended can be tried again"
-        raise WrongStateError(message, reason="JOB_NOT_ENDED")
-    number = facts.latest.number + 1
+    number = _ended_round(jobs, keys) + 1
     view = view_of(jobs, keys)
     if view is None:
         mark = to_bytes({"version": MARK_VERSION, "round": number})
@@ -53,23 +48,28 @@ def retry_key(keys: JobKeys, round_number: int) -> str:
     return f"{keys.round_folder(round_number)}retry.json"
 
 
+def _ended_round(jobs: JobStore, keys: JobKeys) -> int:
+    """The latest round, which has a result."""
+    facts = jobs.facts(keys)
+    if facts.latest is None or facts.latest.result is None:
+        message = f"job {keys.job_id} is {state_of(facts)} and has no result; wait for it, then try again"
+        raise WrongStateError(message, reason="JOB_NOT_ENDED")
+    return facts.latest.number
+
+
 def _failed(jobs: JobStore, view: JobView) -> Iterator[PlannedSpan]:
-    best = view.best_rounds()
-    latest_plans = {
-        window.index: window for state in view.rounds for window in state.plan.windows
-    }  # later rounds last
-    for window in view.plan.sounding:
-        number = best.get(window.index)
-        ref = WindowRef(view.keys, number or 0, window.index)
-        outcome = jobs.outcome(ref) if number is not None else None
-        if outcome is None or not outcome.is_good:
-            planned = latest_plans[window.index]
+    """The windows to hear again, as their latest plan has them."""
+    latest = {window.index: window for state in view.rounds for window in state.plan.windows}
+    for window, outcome in outcomes(jobs, view):
+        is_good = isinstance(outcome, WindowOutcome) and outcome.is_good
+        if not window.is_silent and not is_good:
+            planned = latest[window.index]
             yield replace(planned, first_retry=planned.first_retry + _num_used(outcome))
 
 
-def _num_used(outcome: WindowOutcome | None) -> int:
+def _num_used(outcome: WindowOutcome | Failure | None) -> int:
     """Attempts whose seeds are used up: none where the model was not to blame."""
-    if outcome is None:
+    if not isinstance(outcome, WindowOutcome):
         return 0
     tracks = outcome.tracks.values()
     is_model = any(piece.ending in _USED_UP for track in tracks for piece in track.pieces)

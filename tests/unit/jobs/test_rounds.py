@@ -165,3 +165,23 @@ def test_delete_while_a_window_is_heard_leaves_nothing_of_it(make_rig: MakeRig) 
     rig.model = replace(rig.model, decoder=decoder)
     assert rig.run(keys) is None
     assert list(rig.jobs.keys_below(keys.folder)) == []
+
+
+def test_document_that_cannot_be_read_is_an_error_in_the_ledger_and_heard_again(make_rig: MakeRig) -> None:
+    rig = make_rig()
+    keys = rig.create(wav_of(say(MANY)))
+
+    def damage(method: str, key: str) -> None:
+        if (method, key) == ("put_if_absent", keys.window(1, 2)):
+            rig.store.put(keys.window(1, 1), b"{}")
+
+    rig.store.before = damage
+    assert rig.run(keys) == "PARTIAL"
+    result = result_of(rig, keys)
+    check_tiles(result, len(say(MANY)))
+    assert [row["ending"] for row in result["coverage"]][:3] == ["STOP", "ERROR", "STOP"]
+    assert any("INVALID_DOCUMENT" in reason for reason in result["reasons"])
+    rig.store.before = lambda method, key: None
+    assert retry_job(rig.jobs, keys) == 2
+    assert rig.run(keys) == "SUCCEEDED"
+    assert result_of(rig, keys, 2)["texts"]["transcript"].split() == MANY
