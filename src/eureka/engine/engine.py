@@ -364,9 +364,10 @@ class Engine:
             self._is_driven = is_driven
 
     def wait_for_work(self, timeout_seconds: float) -> None:
-        """Sleep until something waits or runs, or the time is over."""
+        """Sleep until something waits or runs, `wake` is called, or the time is over."""
         with self._changed:
-            self._changed.wait_for(lambda: bool(self._live), timeout_seconds)
+            if not self._live:
+                self._changed.wait(timeout_seconds)
 
     def wake(self) -> None:
         """Cut `wait_for_work` short."""

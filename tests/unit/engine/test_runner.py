@@ -48,6 +48,17 @@ def test_engine_after_its_runner_is_driven_by_its_handles(model: EurekaAudio) ->
     assert [d.ending for d in engine.submit(make_request(0))][-1] is Ending.LENGTH
 
 
+def test_waiting_for_work_is_cut_short_by_wake_and_by_work(model: EurekaAudio) -> None:
+    engine = build_engine(model)
+    for call in (engine.wake, lambda: engine.submit(make_request(0))):
+        waiting = threading.Thread(target=engine.wait_for_work, args=(60,))
+        waiting.start()
+        while waiting.is_alive():  # the first call may come before it waits
+            call()
+            engine.end_all(Ending.CANCELLED)
+            waiting.join(0.05)
+
+
 class CrashOnce(Engine):
     """Its first step with work fails outside the backend."""
 
