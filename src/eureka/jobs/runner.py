@@ -85,6 +85,8 @@ class WindowRunner:
         return self._write(ref, outcome)
 
     def _run(self, ref: WindowRef, spec: JobSpec, claim: Claim) -> RunEnd:
+        if self._jobs.objects.exists(ref.key):  # ended between the first look and the claim
+            return RunEnd.ENDED
         plan, window = self._planned(ref)
         try:
             outcome = self._heard(ref, spec, plan, window, claim)
