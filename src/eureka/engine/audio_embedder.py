@@ -70,19 +70,22 @@ class AudioEmbedder:
             InvalidAudioError: no items, or one without samples.
         """
         routed = self._router.route(np.concatenate(list(self._tokens(items))))
-        for seen in self._watchers:
-            seen.append(routed)
+        with self._counting:
+            for seen in self._watchers:
+                seen.append(routed)
         return routed.audio_embeddings
 
     @contextmanager
     def watched(self) -> Iterator[list[RoutedTokens]]:
         """Collects what goes through the adapter while entered, in order."""
         seen: list[RoutedTokens] = []
-        self._watchers.append(seen)
+        with self._counting:
+            self._watchers.append(seen)
         try:
             yield seen
         finally:
-            self._watchers.remove(seen)
+            with self._counting:  # by identity: two that saw the same are equal
+                self._watchers = [other for other in self._watchers if other is not seen]
 
     def embed_many(self, clips: Sequence[Pcm]) -> Iterator[tuple[int, Floats]]:
         """Embeddings of many requests of one item each; (index, (A, W)), shortest clips first."""
