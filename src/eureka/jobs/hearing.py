@@ -11,7 +11,7 @@ from datetime import datetime
 from eureka.audio.plan import PlannedWindow
 from eureka.engine.request import LabelScores
 from eureka.errors import CancelledError, EurekaError
-from eureka.jobs.outcome import Failure, ModelVersion, Track, ended
+from eureka.jobs.outcome import Failure, ModelVersion, Track, ended, is_outcome
 from eureka.jobs.plan import PlannedSpan
 from eureka.jobs.spec import JobSpec
 from eureka.pipeline.answers import add_usage
@@ -122,7 +122,7 @@ class WindowHearing:
         except CancelledError:
             raise
         except EurekaError as error:
-            if error.is_retryable:
+            if not is_outcome(error):
                 raise
             row = PlannedSpan(planned.index, planned.owned, planned.heard, None)
             return ended(row, Ending.ERROR).pieces, Usage(), Failure.of(error)

@@ -14,6 +14,7 @@ from eureka.jobs.deletion import delete_job
 from eureka.jobs.hearing import Clocks, JobModel
 from eureka.jobs.job_store import JobStore, WindowRef
 from eureka.jobs.merge import Merger
+from eureka.jobs.outcome import is_outcome
 from eureka.jobs.planning import Planner, PlanSettings
 from eureka.jobs.runner import RunEnd, WindowRunner
 from eureka.jobs.source import AudioOpener, SpanFetcher
@@ -90,7 +91,7 @@ class LocalRunner:
                 lambda: self._planner.plan(keys, number, lambda: self._jobs.is_stopped(keys, number))
             )
         except EurekaError as error:
-            if error.is_retryable:
+            if not is_outcome(error):
                 raise
             self._merger.fail(keys, error)
             return False

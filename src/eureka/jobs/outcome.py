@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from eureka.errors import EurekaError
+from eureka.errors import EurekaError, PermissionDeniedError, UnauthenticatedError
 from eureka.jobs.documents import Fields, invalid_document, plain_span, to_bytes
 from eureka.jobs.plan import PlannedSpan
 from eureka.pipeline.pieces import Piece
@@ -132,6 +132,12 @@ class WindowOutcome:
         )
         given.end()
         return outcome
+
+
+def is_outcome(error: EurekaError) -> bool:
+    """Whether an error belongs into documents: not where something is away, or this process lacks rights."""
+    is_access = isinstance(error, UnauthenticatedError | PermissionDeniedError)
+    return not (error.is_retryable or is_access or error.reason == "STORE_DENIED")
 
 
 def ended(window: PlannedSpan, ending: Ending, failure: Failure | None = None) -> Track:

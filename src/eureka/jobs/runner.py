@@ -8,7 +8,7 @@ from eureka.errors import CancelledError, EurekaError, NotFoundError, StageUnava
 from eureka.jobs.claims import Claim, Claims, NoClaims
 from eureka.jobs.hearing import Clocks, JobModel, WindowHearing
 from eureka.jobs.job_store import JobStore, WindowRef
-from eureka.jobs.outcome import Failure, WindowOutcome, ended
+from eureka.jobs.outcome import Failure, WindowOutcome, ended, is_outcome
 from eureka.jobs.plan import JobPlan, PlannedSpan
 from eureka.jobs.source import SpanFetcher
 from eureka.jobs.spec import JobSpec
@@ -60,7 +60,8 @@ class WindowRunner:
         Audio that is gone or changed, and a model that refuses, make a document that says so.
 
         Raises:
-            EurekaError: a part that serves is away, or the store; `is_retryable`, nothing was written.
+            EurekaError: a part that serves or the store is away (`is_retryable`), or this process lacks
+                rights; nothing was written.
             NotFoundError: there is no such round or window (WINDOW_NOT_FOUND).
         """
         if self._jobs.objects.exists(ref.key):
@@ -96,7 +97,7 @@ class WindowRunner:
             message = f"a request was ended from the decoder's side ({error.message}); try again"
             raise StageUnavailableError(message, reason="REQUEST_ENDED") from error
         except EurekaError as error:
-            if error.is_retryable:
+            if not is_outcome(error):
                 raise
             outcome = self._failed(ref, spec, window, error)
         if self._jobs.is_stopped(ref.keys, ref.round_number):

@@ -4,7 +4,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from eureka.errors import InvalidInputError, NotFoundError, StageUnavailableError
+from eureka.errors import InvalidInputError, NotFoundError, PermissionDeniedError, StageUnavailableError
 from eureka.jobs.claims import MemoryClaims
 from eureka.jobs.job_store import WindowRef
 from eureka.jobs.planning import Planner, PlanSettings
@@ -195,3 +195,14 @@ def test_run_hears_exactly_the_planned_samples(make_rig: MakeRig) -> None:
     runner(rig).run(ref)
     assert rig.model.embedder.encoded_samples == [len(say(WORDS))]  # type: ignore[attr-defined]
     assert len(say(WORDS)) < 8 * SAMPLE_RATE_HZ
+
+
+def test_run_without_rights_is_no_outcome(make_rig: MakeRig) -> None:
+    def refuse(request: Any, number: int) -> None:
+        raise PermissionDeniedError("this worker's key is not for decoding")
+
+    rig = make_rig(refuse)
+    ref = planned(rig)
+    with pytest.raises(PermissionDeniedError):
+        runner(rig).run(ref)
+    assert rig.jobs.outcome(ref) is None
