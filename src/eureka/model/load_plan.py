@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -31,6 +31,36 @@ KNOWN_LEFTOVERS = frozenset(
     + ["audio_embed.weight", "audio_head.weight", "lm_head.weight"]
 )
 """Tensors of the released file that its model does not use; eureka-audio section 4.4 rule 2."""
+
+
+class PartArrays(Mapping[str, NDArray[np.float32]]):
+    """Parameters of a part by their names in it, each read when it is asked for.
+
+    A checkpoint of 16 bits that is taken over tensor by tensor so never stands in memory at 32.
+
+    Args:
+        stored: the checkpoint's tensors.
+        prefix: in front of the names there.
+        names: of the part's parameters.
+    """
+
+    def __init__(self, stored: StoredTensors, prefix: str, names: Iterable[str]) -> None:
+        self._stored, self._prefix = stored, prefix
+        self._names = dict.fromkeys(names)
+
+    def __getitem__(self, name: str) -> NDArray[np.float32]:
+        if name not in self._names:
+            raise KeyError(name)
+        return self._stored.read(self._prefix + name)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._names
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._names)
+
+    def __len__(self) -> int:
+        return len(self._names)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,12 +94,12 @@ class LoadPlan:
             shapes |= {CTC_PREFIX + "bias": (self.num_ctc_classes,)}
         return shapes
 
-    def read_encoder(self) -> dict[str, NDArray[np.float32]]:
-        """Parameters of the encoder, by their names in it."""
+    def read_encoder(self) -> PartArrays:
+        """Parameters of the encoder."""
         return self._read_part(ENCODER_PREFIX)
 
-    def read_backbone(self) -> dict[str, NDArray[np.float32]]:
-        """Parameters of the language model, by their names in it; no `lm_head.weight` for a tied head."""
+    def read_backbone(self) -> PartArrays:
+        """Parameters of the language model; no `lm_head.weight` for a tied head."""
         return self._read_part(BACKBONE_PREFIX)
 
     def read_adapter(self) -> dict[str, NDArray[np.float32]]:
@@ -103,9 +133,9 @@ class LoadPlan:
             num_ctc_classes=self.num_ctc_classes,
         )
 
-    def _read_part(self, prefix: str) -> dict[str, NDArray[np.float32]]:
+    def _read_part(self, prefix: str) -> PartArrays:
         names = [name for name in self.expected_shapes() if name.startswith(prefix)]
-        return {name.removeprefix(prefix): self.stored.read(name) for name in names}
+        return PartArrays(self.stored, prefix, [name.removeprefix(prefix) for name in names])
 
 
 def plan_load(folder: Path, override: AdapterOverride | None = None) -> LoadPlan:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -58,3 +60,14 @@ def test_arrays_are_those_that_torch_loads(tmp_path, stored):
         for name, array in arrays.items():
             assert array.dtype == np.float32
             assert np.array_equal(array, expected[name].numpy()), name
+
+
+def test_parts_are_widened_one_tensor_at_a_time(tmp_path: Path) -> None:
+    write_checkpoint(tmp_path, tiny_model(), told={"top_k": 2}, dtype=torch.bfloat16)
+    plan = plan_load(tmp_path)
+    for read in (plan.read_backbone, plan.read_encoder):
+        tracemalloc.start()
+        sizes = [array.nbytes for array in read().values()]
+        _, peak_bytes = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        assert peak_bytes < 4 * max(sizes) < sum(sizes)

@@ -46,8 +46,8 @@ class _DecoderWriter:
         for layer in range(config.num_hidden_layers):
             x, normed = self._layer(layer, x, normed)
         flat = graph.reshape(normed, -1, config.hidden_size)
-        head = self._weights.get("lm_head.weight", self._weights["model.embed_tokens.weight"])
-        logits = graph.linear(graph.op("Gather", flat, rows, axis=0), head)
+        head = "lm_head.weight" if "lm_head.weight" in self._weights else "model.embed_tokens.weight"
+        logits = graph.linear(graph.op("Gather", flat, rows, axis=0), self._weights[head])
         graph.output("logits", logits, np.float32, ("N", config.vocab_size))
 
     def _layer(self, layer: int, x: str, normed: str) -> tuple[str, str]:
