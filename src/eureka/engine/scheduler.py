@@ -150,7 +150,8 @@ class Scheduler:
         return held + live.num_needed_tokens <= self._limits.max_held_tokens
 
     def _has_free_slot(self, live: LiveRequest, num_leaving: int) -> bool:
-        num_kept = 0 if live.request.is_probe else self._limits.probe_slots
+        num_probing = sum(other.request.is_probe for other in self.running.values())
+        num_kept = 0 if live.request.is_probe else max(0, self._limits.probe_slots - num_probing)
         return self._slots.num_free + num_leaving > num_kept
 
     def _choose_elder(self, now: float) -> None:

@@ -13,6 +13,7 @@ from eureka.errors import QueueFullError
 from eureka.model.eureka_audio import EurekaAudio
 from eureka.types import Ending, Priority
 from tests.helpers.requests import END_TOKEN, make_request
+from tests.helpers.sum_backend import SumBackend, small_request
 
 
 def build_engine(model: EurekaAudio, num_slots: int, **limits: int) -> Engine:
@@ -62,3 +63,17 @@ def test_probes_take_turns_and_too_many_are_refused(model: EurekaAudio) -> None:
         engine.step()
     assert all(handle.ending is not None for handle in probes)
     assert running.ending is None
+
+
+def test_probe_in_its_slot_costs_nobody_another_one() -> None:
+    engine = Engine(SumBackend(5), 0, limits=EngineLimits(probe_slots=1, max_step_prefill_tokens=16))
+    for number in range(4):
+        engine.submit(small_request(number, priority=Priority.BULK, max_new_tokens=40, ban_token_ids=(0,)))
+    while engine.stats().num_prefilling or engine.stats().num_waiting:
+        engine.step()
+    long_probe = engine.submit(small_request(10, length=40, priority=Priority.PROBE))
+    engine.step()
+    engine.submit(small_request(11, priority=Priority.INTERACTIVE))
+    engine.step()
+    assert long_probe.ending is None
+    assert (engine.stats().num_pauses, engine.stats().num_free_slots) == (1, 0)
