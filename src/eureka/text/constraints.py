@@ -135,6 +135,8 @@ class ConstraintCompiler:
 
 def _read(tokenizer: Tokenizer) -> _Vocabulary:
     spelled = [tokenizer.token_bytes(token_id) for token_id in range(tokenizer.vocab_size)]
+    if tokenizer.adds_prefix_space and b" " not in spelled:
+        raise InvalidCheckpointError("tokenizer.json begins texts with a space, but no token is just that")
     prefix = (spelled.index(b" "),) if tokenizer.adds_prefix_space else ()
     return _Vocabulary(_library_tokenizer(tokenizer), np.array([bool(each) for each in spelled]), prefix)
 

@@ -212,3 +212,15 @@ def test_a_tokenizer_that_the_library_does_not_take_is_told() -> None:
         compiler.prepare()
     with pytest.raises(InvalidCheckpointError, match="constraints"):
         compiler.compile(Constraint(choices=("a",)))
+
+
+def test_tokenizer_that_begins_texts_with_a_space_and_has_none_is_refused() -> None:
+    definition = packed_qwen().definition
+    names = [name for name in sorted(definition["model"]["vocab"]) if name != "\u0120"]
+    new = {name: number for number, name in enumerate(names)}
+    byte_level = {"type": "ByteLevel", "add_prefix_space": True, "trim_offsets": False, "use_regex": False}
+    definition["model"]["vocab"] = new
+    definition["added_tokens"] = [{**each, "id": new[each["content"]]} for each in definition["added_tokens"]]
+    compiler = ConstraintCompiler(Tokenizer({**definition, "pre_tokenizer": byte_level}))
+    with pytest.raises(InvalidCheckpointError, match="begins texts with a space"):
+        compiler.prepare()
