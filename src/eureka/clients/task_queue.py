@@ -6,6 +6,7 @@ Celery's `send_task` names tasks, so that nobody here imports the workers.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -22,6 +23,9 @@ LANES = ("urgent", "normal", "bulk")
 """Names of `jobs.spec.Lane`; each is a queue of its own, the first is served first."""
 
 DEFAULT_LANE = "normal"
+
+_QUEUES = {lane: f"{number}-{lane}" for number, lane in enumerate(LANES, 1)}
+"""Workers ask queues in the order of their names."""
 
 CONNECT_SECONDS = 2.0
 """Until a connection stands; a caller waits for the gateway meanwhile."""
@@ -87,9 +91,9 @@ class QueueConfig:
                 "socket_connect_timeout": CONNECT_SECONDS,
                 "socket_timeout": SOCKET_SECONDS,
                 "socket_keepalive": True,
-                "queue_order_strategy": "priority",
+                "queue_order_strategy": "sorted",
             },
-            "task_default_queue": DEFAULT_LANE,
+            "task_default_queue": queue_of(DEFAULT_LANE),
             "task_create_missing_queues": True,
             "task_acks_late": True,
             "task_reject_on_worker_lost": True,
@@ -140,11 +144,48 @@ class CeleryTaskQueue:
         self._app.close()
 
     def _send(self, task: str, ids: dict[str, Any], lane: str) -> None:
-        if lane not in LANES:
-            message = f"a lane is one of {', '.join(LANES)}, not {lane[:40]!r}"
-            raise InvalidInputError(message, reason="INVALID_LANE")
+        queue = queue_of(lane)
         with queue_errors():
-            self._app.send_task(task, kwargs=ids, queue=lane, retry=False)
+            self._app.send_task(task, kwargs=ids, queue=queue, retry=False)
+
+
+class WorkerPing:
+    """Asks a worker through the queue whether it is there; one question at a time.
+
+    Args:
+        config: where the queue is.
+    """
+
+    def __init__(self, config: QueueConfig) -> None:
+        from celery import Celery
+
+        self._app = Celery("eureka", set_as_current=False)
+        self._app.conf.update(config.celery_settings())
+        self._lock = threading.Lock()
+
+    def answers(self, worker: str, seconds: float) -> bool:
+        """Whether the worker of that name answers in time."""
+        try:
+            with self._lock, queue_errors():
+                return bool(self._app.control.ping([worker], seconds))
+        except StageUnavailableError:
+            return False
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._app.close()
+
+
+def queue_of(lane: str) -> str:
+    """The queue of a lane.
+
+    Raises:
+        InvalidInputError: reason INVALID_LANE.
+    """
+    if lane not in _QUEUES:
+        message = f"a lane is one of {', '.join(LANES)}, not {lane[:40]!r}"
+        raise InvalidInputError(message, reason="INVALID_LANE")
+    return _QUEUES[lane]
 
 
 @contextmanager

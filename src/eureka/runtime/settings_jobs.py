@@ -50,6 +50,8 @@ class WorkerSettings(BaseModel):
 
     model_config = _FROZEN
 
+    name: str = Field("", pattern=r"^[A-Za-z0-9._-]*$")
+    """By which it is asked how it is; empty makes one from its process id."""
     concurrency: int = Field(2, ge=1, le=256)
     """Tasks that one worker runs at a time, each on a thread."""
     lanes: str = Field("urgent,normal,bulk", pattern=r"^(urgent|normal|bulk)(,(urgent|normal|bulk))*$")
@@ -68,8 +70,10 @@ class WorkerSettings(BaseModel):
     """Seconds between two looks at the store for work that is due."""
     quiet_seconds: float = Field(300.0, gt=0)
     """Longest seconds until a job that has ended is looked at again, for retention and deletion."""
-    max_queued_windows: int = Field(256, ge=1)
+    max_queued_windows: int = Field(32, ge=1)
     """Windows of one job that wait in the queue at a time."""
+    max_failures: int = Field(6, ge=1)
+    """Times that a window may fail while all parts that serve are there; then it ends ERROR."""
     grace_seconds: float = Field(20.0, ge=0)
     """Seconds that running windows get at a stop; then others hear them again."""
     webhook_secret: VisibleSecret = Field(SecretStr(""))

@@ -1,0 +1,152 @@
+"""Root of a worker: settings -> store, stages, queue -> tasks on threads, a sweeper beside them."""
+
+from __future__ import annotations
+
+import functools
+import logging
+import os
+import socket
+import sys
+import threading
+import warnings
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from typing import Any
+
+from celery import Celery, signals
+from celery.exceptions import SecurityWarning
+from prometheus_client import CollectorRegistry
+
+from eureka.audio.decode import DecodeLimits
+from eureka.audio.decode_pool import DecodePool
+from eureka.clients.task_queue import CeleryTaskQueue, queue_of
+from eureka.clients.work_record import Lease, QueuedMarks, RedisClaims, connect
+from eureka.errors import EurekaError
+from eureka.jobs.job_store import JobStore
+from eureka.jobs.source import OpenInPool
+from eureka.runtime.logging import configure_logging
+from eureka.runtime.metrics import Metrics, serve_metrics
+from eureka.runtime.settings import Settings, load_settings
+from eureka.runtime.storage import open_store
+from workers.advance import advance
+from workers.app import make_app
+from workers.parts import WorkerParts
+from workers.stages import WorkerStages
+from workers.steps import Steps
+from workers.sweeper import Sweeper, SweepTimes
+
+logger = logging.getLogger(f"eureka.{__name__}")
+
+
+@contextmanager
+def open_parts(settings: Settings) -> Iterator[WorkerParts]:
+    """What tasks share; all of it is closed at the end.
+
+    Raises:
+        EurekaError: the store cannot be opened.
+    """
+    section, config, audio = settings.worker, settings.queue.config(), settings.audio
+    with ExitStack() as opened:
+        jobs = JobStore(open_store(settings.storage))
+        redis = connect(config)
+        opened.callback(redis.close)
+        claims = RedisClaims(redis, config.key_prefix, section.claim_seconds, config.visibility_seconds)
+        opened.callback(claims.close)
+        stages = WorkerStages(settings)
+        opened.callback(stages.close)
+        pool = opened.enter_context(DecodePool(section.concurrency, DecodeLimits(**audio.limits())))
+        queue = CeleryTaskQueue(config)
+        opened.callback(queue.close)
+        marks = QueuedMarks(redis, config.key_prefix)
+        opener = OpenInPool(pool)
+        yield WorkerParts(section, jobs, queue, claims, marks, stages, opener, audio.silence_dbfs)
+
+
+def run_worker(settings: Settings) -> int:
+    """Work until a signal; the exit status.
+
+    Raises:
+        EurekaError: the store cannot be opened, the metrics port is taken.
+    """
+    section, config = settings.worker, settings.queue.config()
+    with ExitStack() as opened:
+        metrics = Metrics("worker", CollectorRegistry())
+        shown = serve_metrics(metrics.registry, section.metrics_host, section.metrics_port)
+        opened.callback(shown.stop)
+        parts = opened.enter_context(open_parts(settings))
+        app = make_app(config, Steps(parts, metrics))
+        times = SweepTimes(section.sweep_seconds, section.quiet_seconds)
+        lease = Lease(connect(config), f"{config.key_prefix}sweeper", times.lease_seconds)
+        sweeper = Sweeper(parts.jobs.objects, lease, functools.partial(advance, parts), times)
+        opened.callback(sweeper.close)
+        sweeper.start()
+        logger.info("worker_starting", extra={"worker": node_name(section.name), "metrics_port": shown.port})
+        return _work(app, settings, parts)
+
+
+def node_name(name: str) -> str:
+    """By which Celery knows a worker of this machine."""
+    return f"{name or f'worker-{os.getpid()}'}@{socket.gethostname()}"
+
+
+def _work(app: Celery, settings: Settings, parts: WorkerParts) -> int:
+    """Run Celery's worker; at a stop, what runs gets the grace, then its calls end."""
+    section = settings.worker
+    end = threading.Timer(section.grace_seconds, parts.stages.end_calls)
+    end.daemon = True
+
+    def stop(**_: Any) -> None:
+        parts.stopping.set()
+        end.start()
+
+    def keep_logging(**_: Any) -> None:
+        """Celery leaves the logs alone when somebody listens here."""
+
+    signals.worker_shutting_down.connect(stop, weak=False)
+    signals.setup_logging.connect(keep_logging, weak=False)
+    worker = app.Worker(
+        hostname=node_name(section.name),
+        pool="threads",
+        concurrency=section.concurrency,
+        queues=[queue_of(lane) for lane in section.lanes.split(",")],
+        without_gossip=True,
+        without_mingle=True,
+        without_heartbeat=True,
+        quiet=True,
+    )
+    worker.start()
+    end.cancel()
+    return int(worker.exitcode or 0)
+
+
+def _log_celery_too(level: str) -> None:
+    """Warnings of Celery in the form of our lines; below them it tells of each message."""
+    for name in ("celery", "kombu"):
+        library = logging.getLogger(name)
+        library.handlers = list(logging.getLogger("eureka").handlers)
+        library.setLevel("ERROR" if level == "ERROR" else "WARNING")
+        library.propagate = False
+        for handler in library.handlers:
+            handler.addFilter(_without_traceback)
+    warnings.filterwarnings("ignore", category=SecurityWarning)  # about pickle; messages are JSON
+
+
+def _without_traceback(record: logging.LogRecord) -> bool:
+    """A lost connection is said in one line."""
+    if record.levelno < logging.ERROR and not record.name.startswith("eureka"):
+        record.exc_info = record.exc_text = None
+    return True
+
+
+def main() -> int:
+    """Run a worker; the exit status. What stops a start is one line on stderr."""
+    try:
+        settings = load_settings()
+        configure_logging(settings.log_level, settings.log_format)
+        _log_celery_too(settings.log_level)
+        return run_worker(settings)
+    except EurekaError as error:
+        print(f"{error.reason}: {error.message}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 130
