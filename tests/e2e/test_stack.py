@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 from pathlib import Path
 
@@ -13,6 +14,7 @@ import pytest
 from tests.helpers.stack_user import StackUser, lives, until
 
 SERVICES = {"gateway", "encoder", "adapter", "decoder", "decoder-2", "triton"}
+JOBS = {"redis", "worker"} if shutil.which("redis-server") else set()
 MODELS = {"model:audio_encoder", "model:moe_adapter", "model:audio_frontend", "model:llm_decoder"}
 
 
@@ -32,7 +34,7 @@ def test_status_names_every_process(running: StackUser) -> None:
     found = running.status()
     components = {one["name"]: one for one in found["components"]}
     assert found["ready"] is True
-    assert set(components) == SERVICES | MODELS | {"supervisor"}
+    assert set(components) == SERVICES | JOBS | MODELS | {"supervisor"}
     assert all(set(one) == {"name", "pid", "address", "state"} for one in found["components"])
     assert {one["state"] for one in found["components"]} == {"ready"}
     assert components["model:audio_frontend"]["pid"] is None

@@ -25,6 +25,7 @@ class StackUser:
         self.folder = folder
         self.logs = folder / "logs"
         own = {f"EUREKA_{name}": "0" for name in (*PORTS, *TRITON_PORTS)}
+        own |= {"EUREKA_STACK__REDIS_PORT": "0", "EUREKA_STORAGE__FOLDER": str(folder / "objects")}
         own |= {"EUREKA_STACK__FOLDER": str(folder), "EUREKA_CHECKPOINT": str(checkpoint)}
         self.environment = {**os.environ, **own}
 

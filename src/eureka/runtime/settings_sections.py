@@ -273,6 +273,10 @@ class StackSettings(BaseModel):
     """Where stack.json, the lock and the logs lie; a relative path starts at the checkout."""
     decoders: int = Field(1, ge=1, le=8)
     """Decoder services; calls go round among them."""
+    workers: int = Field(1, ge=0, le=64)
+    """Workers for jobs; 0 runs the stack without jobs."""
+    redis_port: Port = Field(6_390)
+    """Port of the stack's own Redis, on loopback."""
     start_timeout_seconds: float = Field(180.0, gt=0)
     """Seconds until a real inference must have come through the gateway."""
     grace_seconds: float = Field(35.0, ge=0)

@@ -219,9 +219,9 @@ class Stack:
             yield ComponentState(
                 component.name,
                 part.pid,
-                component.address,
+                component.address or None,
                 self._states[component.name],
-                component.metrics,
+                component.metrics or None,
             )
 
     def _parts(self) -> Iterator[Part]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import ipaddress
 import socket
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -18,13 +18,14 @@ from eureka.runtime.settings import Settings
 from eureka.runtime.settings_sections import TlsSettings
 
 GATEWAY, TRITON, DECODER = "gateway", "triton", "decoder"
+REDIS, WORKER = "redis", "worker"
 
 STAGES = ("encoder", "adapter", DECODER)
 
 LOOPBACK = "127.0.0.1"
 """Where Triton listens."""
 
-_FOLDERS_OF_CHECKOUT = ("services", "model_repo")
+_FOLDERS_OF_CHECKOUT = ("services", "model_repo", "workers")
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,10 +33,10 @@ class Component:
     """One child process of the stack.
 
     Attributes:
-        name: gateway, encoder, adapter, decoder, decoder-2, triton.
+        name: gateway, encoder, adapter, decoder, decoder-2, triton, redis, worker, worker-2.
         command: program and arguments; empty for Triton, whose launcher knows them.
-        address: host:port of its gRPC server.
-        metrics: host:port of its metrics.
+        address: host:port of its server; empty for a worker, which asks and is not asked.
+        metrics: host:port of its metrics; empty for Redis.
         environment: what it gets beside the supervisor's own.
     """
 
@@ -113,13 +114,16 @@ def is_busy(host: str, port: int) -> bool:
     return False
 
 
-def plan_stack(settings: Settings, root: Path, num_decoders: int | None = None) -> StackPlan:
+def plan_stack(
+    settings: Settings, root: Path, num_decoders: int | None = None, redis_server: str | None = None
+) -> StackPlan:
     """The stack that the settings describe, with ports that are free now.
 
     Args:
         settings: of the supervisor.
         root: of the checkout.
         num_decoders: decoder services; None takes the setting.
+        redis_server: program of the queue; None leaves the queue and its workers out.
 
     Raises:
         NotFoundError: reason NO_CHECKOUT; services/ and model_repo/ are not there.
@@ -140,11 +144,15 @@ def plan_stack(settings: Settings, root: Path, num_decoders: int | None = None) 
         **_targets(stages),
         **_plain_text(settings.tls),
     }
+    redis, workers = plan_jobs(settings, ports, redis_server, targets)
+    targets |= queue_environment(redis)
     shared = {f"EUREKA_{stage.upper()}__TRITON_TARGET": _address(LOOPBACK, grpc) for stage in STAGES}
     metrics_port = int(targets["EUREKA_GATEWAY__METRICS_PORT"])
     components = (
         Component(TRITON, (), _address(LOOPBACK, grpc), _address(LOOPBACK, metrics)),
+        *redis,
         *(_with(stage, shared) for stage in stages),
+        *workers,
         Component(
             GATEWAY,
             _module("services.gateway"),
@@ -154,6 +162,45 @@ def plan_stack(settings: Settings, root: Path, num_decoders: int | None = None) 
         ),
     )
     return StackPlan(root, components, (http, grpc, metrics))
+
+
+def plan_jobs(
+    settings: Settings, ports: PortChooser, redis_server: str | None, targets: Mapping[str, str]
+) -> tuple[list[Component], list[Component]]:
+    """The queue and its workers; nothing without redis-server, or where no worker is wanted."""
+    if redis_server is None or settings.stack.workers == 0:
+        return [], []
+    port = ports.near(LOOPBACK, settings.stack.redis_port)
+    data = settings.stack.folder / "redis"
+    redis = [Component(REDIS, redis_command(redis_server, port, data), _address(LOOPBACK, port), "")]
+    section, workers = settings.worker, []
+    for number in range(1, settings.stack.workers + 1):
+        name = WORKER if number == 1 else f"{WORKER}-{number}"
+        metrics = ports.near(section.metrics_host, section.metrics_port)
+        own = {"EUREKA_WORKER__NAME": name, "EUREKA_WORKER__METRICS_PORT": str(metrics)}
+        environment = {**targets, **queue_environment(redis), **own}
+        address = _address(section.metrics_host, metrics)
+        workers.append(Component(name, _module("workers"), "", address, environment))
+    return redis, workers
+
+
+def redis_command(program: str, port: int, data: Path) -> tuple[str, ...]:
+    """A Redis that keeps what it was told over its own death, but for the last second."""
+    return (
+        *(program, "--port", str(port), "--bind", LOOPBACK, "--dir", str(data)),
+        *("--appendonly", "yes", "--appendfsync", "everysec", "--save", ""),
+        *("--maxmemory-policy", "noeviction", "--daemonize", "no"),
+    )
+
+
+def queue_environment(redis: Sequence[Component]) -> dict[str, str]:
+    """Where gateway and workers find the queue of the stack; nothing without one."""
+    return queue_at(redis[0].address) if redis else {}
+
+
+def queue_at(address: str) -> dict[str, str]:
+    """The settings that name a stack's queue."""
+    return {"EUREKA_QUEUE__URL": f"redis://{address}/0", "EUREKA_QUEUE__KEY_PREFIX": "eureka:"}
 
 
 def check_checkout(root: Path) -> None:

@@ -10,7 +10,9 @@ from __future__ import annotations
 import asyncio
 import functools
 import json
+import logging
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -21,13 +23,16 @@ from eureka.errors import EurekaError, StageUnavailableError
 from eureka.runtime.logging import configure_logging
 from eureka.runtime.settings import Settings, checkout_root, load_settings
 from eureka.runtime.stack import Stack, StackTimes
+from eureka.runtime.stack_health import health_of
 from eureka.runtime.stack_left_over import end_left_over
-from eureka.runtime.stack_plan import GATEWAY, TRITON, Component, StackPlan, plan_stack
-from eureka.runtime.stack_probe import is_serving, prove_inference
+from eureka.runtime.stack_plan import GATEWAY, REDIS, TRITON, WORKER, Component, StackPlan, plan_stack
+from eureka.runtime.stack_probe import prove_inference
 from eureka.runtime.stack_process import Part, ServicePart, TritonPart
 from eureka.runtime.stack_state import StackFolder
 from eureka.runtime.tls import own_servers_tls
 from eureka.runtime.triton import TritonConfig, TritonLauncher
+
+logger = logging.getLogger(__name__)
 
 SUPERVISOR = "supervisor"
 
@@ -49,7 +54,7 @@ def run_stack(settings: Settings, num_decoders: int | None, on_ready: OnReady) -
     folder = StackFolder(settings.stack.folder)
     with _disk_errors_told(folder), folder.locked():
         end_left_over(folder, settings.stack.grace_seconds)
-        plan = plan_stack(settings, checkout_root(), num_decoders)
+        plan = plan_stack(settings, checkout_root(), num_decoders, find_redis_server(settings))
         asyncio.run(_supervise(build_stack(settings, plan, folder), on_ready, plan.gateway.address))
 
 
@@ -61,22 +66,38 @@ def build_stack(settings: Settings, plan: StackPlan, folder: StackFolder) -> Sta
     """
     tls = own_servers_tls(settings.tls)
     parts: dict[str, Part] = {}
+    (folder.path / "redis").mkdir(parents=True, exist_ok=True)
     for component in plan.components:
         folder.start_log(component.name)
         if component.name == TRITON:
             parts[component.name] = _triton_part(settings, plan, component, folder)
             continue
-        health = functools.partial(is_serving, component.address, tls)
+        health = health_of(component, tls)
         log_file = folder.log_file(component.name)
         parts[component.name] = ServicePart(_with_log_level(component), plan.root, log_file, health)
-    stages = [part for name, part in parts.items() if name not in (TRITON, GATEWAY)]
     return Stack(
-        [[parts[TRITON]], stages, [parts[GATEWAY]]],
+        [[part for name, part in parts.items() if _level(name) == level] for level in range(3)],
         plan.gateway.address,
         folder,
         functools.partial(prove_inference, plan.gateway.address, tls, settings.api_key.get_secret_value()),
         StackTimes(settings.stack.start_timeout_seconds, settings.stack.grace_seconds),
     )
+
+
+def find_redis_server(settings: Settings) -> str | None:
+    """The program of the queue; None, and a line in the log, where it is missing."""
+    found = shutil.which("redis-server")
+    if found is None and settings.stack.workers > 0:
+        extra = {"reason": "redis-server is not installed", "way_out": "apt-get install redis-server"}
+        logger.warning("jobs_left_out", extra=extra)
+    return found
+
+
+def _level(name: str) -> int:
+    """The order of stopping, read from the end: who asks goes before who is asked."""
+    if name in (TRITON, REDIS):
+        return 0
+    return 2 if name == GATEWAY or name.partition("-")[0] == WORKER else 1
 
 
 def start_detached(

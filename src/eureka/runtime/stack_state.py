@@ -39,7 +39,7 @@ class ComponentState:
     Attributes:
         name: of the component, model:NAME for a model process.
         pid: None where there is no process of its own.
-        address: host:port of its gRPC server; None for the supervisor.
+        address: host:port of its server; None for the supervisor and workers.
         state: as the supervisor knows it, or as a health check found it.
         metrics: host:port of its metrics; None without.
     """

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from eureka.clients.channels import ChannelTls
 from eureka.engine.messages import AUDIO_FRONTEND, MODELS
 from eureka.runtime.settings import Settings
-from eureka.runtime.stack_plan import TRITON
-from eureka.runtime.stack_probe import is_serving
+from eureka.runtime.stack_health import health_of
+from eureka.runtime.stack_plan import REDIS, TRITON, Component, queue_at
 from eureka.runtime.stack_state import ComponentState, StackFolder, State
 from eureka.runtime.tls import own_servers_tls
 from eureka.runtime.triton import model_processes
@@ -50,16 +50,19 @@ def stack_status(settings: Settings) -> StackStatus:
 
 
 async def _asked(components: tuple[ComponentState, ...], tls: ChannelTls | None) -> list[ComponentState]:
-    return list(await asyncio.gather(*(_ask(component, tls) for component in components)))
+    addresses = [one.address for one in components if one.name == REDIS and one.address]
+    queue = queue_at(addresses[0] if addresses else "")
+    return list(await asyncio.gather(*(_ask(component, tls, queue) for component in components)))
 
 
-async def _ask(component: ComponentState, tls: ChannelTls | None) -> ComponentState:
+async def _ask(component: ComponentState, tls: ChannelTls | None, queue: Mapping[str, str]) -> ComponentState:
     """The component with the state that it shows itself; the supervisor may not have noticed yet."""
-    if component.state != "ready" or component.address is None:
+    if component.state != "ready":
         return component
     if component.pid is None or not _lives(component.pid):
         return replace(component, pid=None, state="restarting")
-    if component.name == TRITON or await is_serving(component.address, tls):
+    asked = Component(component.name, (), component.address or "", component.metrics or "", queue)
+    if component.name == TRITON or await health_of(asked, tls)():
         return component
     return replace(component, state="not_ready")
 

@@ -24,7 +24,7 @@ def busy_port() -> Iterator[int]:
 
 @pytest.fixture
 def checkout(tmp_path: Path) -> Path:
-    for name in ("services", "model_repo"):
+    for name in ("services", "model_repo", "workers"):
         (tmp_path / name).mkdir()
     return tmp_path
 
@@ -112,3 +112,30 @@ def test_ports_are_given_out_once(busy_port) -> None:
 )
 def test_listening_everywhere_is_reached_by_loopback(host, expected) -> None:
     assert reachable(host) == expected
+
+
+def test_queue_and_workers_come_with_redis_server_and_know_each_other(checkout, monkeypatch) -> None:
+    _use_free_ports(monkeypatch)
+    monkeypatch.setenv("EUREKA_STACK__WORKERS", "2")
+    monkeypatch.setenv("EUREKA_STACK__REDIS_PORT", "0")
+    plan = plan_stack(load_settings(), checkout, redis_server="/usr/bin/redis-server")
+    parts = {component.name: component for component in plan.components}
+    assert list(parts) == [
+        *("triton", "redis", "encoder", "adapter", "decoder", "worker", "worker-2", "gateway")
+    ]
+    url = f"redis://{parts['redis'].address}/0"
+    for name in ("worker", "worker-2", "gateway"):
+        assert parts[name].environment["EUREKA_QUEUE__URL"] == url
+    worker = parts["worker"].environment
+    assert worker["EUREKA_GATEWAY__DECODER_TARGET"] == parts["decoder"].address
+    assert worker["EUREKA_WORKER__NAME"] == "worker" and parts["worker"].metrics != parts["worker-2"].metrics
+    command = " ".join(parts["redis"].command)
+    assert "--bind 127.0.0.1" in command and "--appendonly yes --appendfsync everysec" in command
+    assert "--maxmemory-policy noeviction" in command
+
+
+def test_no_worker_means_no_queue(checkout, monkeypatch) -> None:
+    _use_free_ports(monkeypatch)
+    monkeypatch.setenv("EUREKA_STACK__WORKERS", "0")
+    plan = plan_stack(load_settings(), checkout, redis_server="/usr/bin/redis-server")
+    assert {"redis", "worker"}.isdisjoint(component.name for component in plan.components)
