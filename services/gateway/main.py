@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import functools
 import time
 from collections.abc import Callable
@@ -14,6 +15,8 @@ import numpy as np
 from eureka.api.v1 import (
     audio_service_pb2,
     audio_service_pb2_grpc,
+    job_service_pb2,
+    job_service_pb2_grpc,
     model_service_pb2,
     model_service_pb2_grpc,
 )
@@ -23,6 +26,7 @@ from eureka.clients.channels import ChannelConfig, open_channel
 from eureka.clients.decoder_wire import duration_of
 from eureka.clients.metadata import new_request_id
 from eureka.clients.stages import StageClients
+from eureka.clients.task_queue import CeleryTaskQueue
 from eureka.runtime.grpc_server import RunningServer, ServerConfig, serve_until_signal, start_server
 from eureka.runtime.health import HealthMonitor
 from eureka.runtime.interceptors import KeysInterceptor, standard_interceptors
@@ -30,6 +34,7 @@ from eureka.runtime.keys import KeyFile
 from eureka.runtime.metrics import MetricsServer, serve_metrics
 from eureka.runtime.settings import Settings
 from eureka.runtime.settings_sections import GatewaySettings, check_exposure
+from eureka.runtime.storage import open_store
 from eureka.runtime.tls import channel_tls
 from eureka.types import (
     SAMPLES_PER_AUDIO_TOKEN,
@@ -45,6 +50,7 @@ from services.gateway.admission import Admission
 from services.gateway.audio_service import AudioServicer, Gateway
 from services.gateway.decoding import RecordingDecoder
 from services.gateway.hearing import HearingLimits
+from services.gateway.jobs.service import JobParts, Jobs, JobServicer
 from services.gateway.model_service import ModelServicer, ServedModel
 from services.gateway.requests import AudioReader
 from services.gateway.uploads import UploadLimits, UploadStore
@@ -53,6 +59,7 @@ from services.stage import new_metrics, run_root, server_tls
 SERVICES = (
     audio_service_pb2.DESCRIPTOR.services_by_name["AudioService"].full_name,
     model_service_pb2.DESCRIPTOR.services_by_name["ModelService"].full_name,
+    job_service_pb2.DESCRIPTOR.services_by_name["JobService"].full_name,
 )
 
 _PROBE_SECONDS = 10.0
@@ -83,21 +90,28 @@ class RunningGateway:
         await self._opened.aclose()
 
 
-async def start_gateway(settings: Settings) -> RunningGateway:
+async def start_gateway(settings: Settings, parts: JobParts | None = None) -> RunningGateway:
     """A gateway that listens; it is ready once the decoder has described itself and all stages answered.
 
+    Args:
+        settings: of everything.
+        parts: queue and store of jobs; those of the settings when omitted, and no jobs where they name none.
+
     Raises:
-        InvalidInputError: OPEN_WITHOUT_KEYS, INVALID_KEYS_FILE, INCOMPLETE_TLS.
-        WrongStateError: PORT_IN_USE; nothing stays open.
+        InvalidInputError: OPEN_WITHOUT_KEYS, INVALID_KEYS_FILE, INCOMPLETE_TLS; and as `open_store`.
+        WrongStateError: PORT_IN_USE; and as `open_store`. Nothing stays open.
     """
     section = settings.gateway
     check_exposure(section)
     keys = KeysInterceptor(KeyFile(section.keys_file) if section.keys_file is not None else None)
     async with AsyncExitStack() as opened:
-        return await _start(settings, keys, opened)
+        parts = parts or await asyncio.to_thread(open_parts, settings)
+        return await _start(settings, parts, keys, opened)
 
 
-async def _start(settings: Settings, keys: KeysInterceptor, opened: AsyncExitStack) -> RunningGateway:
+async def _start(
+    settings: Settings, parts: JobParts | None, keys: KeysInterceptor, opened: AsyncExitStack
+) -> RunningGateway:
     """A gateway that owns what is in `opened`; its server comes last, so that nothing fails beside it."""
     section = settings.gateway
     stages = open_stages(settings)
@@ -109,11 +123,15 @@ async def _start(settings: Settings, keys: KeysInterceptor, opened: AsyncExitSta
     opened.callback(pool.close)
     gateway = build_gateway(settings, stages, served, pool, Accounts(metrics, monitor))
     opened.callback(gateway.admission.close)
+    jobs = Jobs(parts, gateway.uploads, served, section.max_upload_bytes) if parts is not None else None
+    if jobs is not None:
+        opened.callback(jobs.close)
     metrics_server = serve_metrics(metrics.registry, section.metrics_host, section.metrics_port)
     opened.callback(metrics_server.stop)
+    models = ModelServicer(served, limits_message(settings))
     server = await start_server(
         server_config(settings),
-        functools.partial(_register, AudioServicer(gateway), ModelServicer(served, limits_message(settings))),
+        functools.partial(_register, AudioServicer(gateway), models, JobServicer(jobs)),
         services=SERVICES,
         monitor=monitor,
         interceptors=standard_interceptors(metrics=metrics, keys=keys, priority=Priority.INTERACTIVE),
@@ -141,6 +159,16 @@ def build_gateway(
         uploads=uploads,
         accounts=accounts,
     )
+
+
+def open_parts(settings: Settings) -> JobParts | None:
+    """Queue and store of jobs; None where no queue is named: behind the default address may be nobody.
+
+    Raises: as `open_store`.
+    """
+    if "url" not in settings.queue.model_fields_set:
+        return None
+    return JobParts(CeleryTaskQueue(settings.queue.config()), open_store(settings.storage))
 
 
 def upload_limits(section: GatewaySettings) -> UploadLimits:
@@ -222,8 +250,12 @@ def main() -> int:
     return run_root(serve)
 
 
-def _register(audio: AudioServicer, models: ModelServicer, server: grpc.aio.Server) -> None:
+def _register(
+    audio: AudioServicer, models: ModelServicer, jobs: JobServicer, server: grpc.aio.Server
+) -> None:
     add_audio: Callable[..., None] = audio_service_pb2_grpc.add_AudioServiceServicer_to_server
     add_models: Callable[..., None] = model_service_pb2_grpc.add_ModelServiceServicer_to_server
+    add_jobs: Callable[..., None] = job_service_pb2_grpc.add_JobServiceServicer_to_server
     add_audio(audio, server)
     add_models(models, server)
+    add_jobs(jobs, server)

@@ -61,8 +61,18 @@ def track_message(channel: int, result: HearingResult) -> api.Track:
     return api.Track(
         channel=channel,
         text=result.text,
-        segments=map(_segment_message, result.segments),
+        segments=map(segment_message, result.segments),
         coverage=coverage_messages(result.coverage),
+    )
+
+
+def segment_message(segment: Segment) -> content_pb2.Segment:
+    """Text with its place."""
+    return content_pb2.Segment(
+        start_offset=duration_of(segment.start_seconds),
+        end_offset=duration_of(segment.end_seconds),
+        text=segment.text,
+        source=_SOURCES[segment.source],
     )
 
 
@@ -134,15 +144,6 @@ def model_message(card: ModelCard) -> model_service_pb2.Model:
         best_window_duration=duration_of(card.best_window_seconds),
         time_step_duration=None if step is None else duration_of(step),
         repetition_penalty=card.repetition_penalty,
-    )
-
-
-def _segment_message(segment: Segment) -> content_pb2.Segment:
-    return content_pb2.Segment(
-        start_offset=duration_of(segment.start_seconds),
-        end_offset=duration_of(segment.end_seconds),
-        text=segment.text,
-        source=_SOURCES[segment.source],
     )
 
 

@@ -20,6 +20,7 @@ import grpc
 from eureka.api.v1 import (
     audio_service_pb2_grpc,
     content_pb2,
+    job_service_pb2_grpc,
     model_service_pb2,
     model_service_pb2_grpc,
 )
@@ -29,6 +30,16 @@ from eureka.clients import gateway_messages as messages
 from eureka.clients import gateway_results as results
 from eureka.clients.channels import ChannelTls, target_of
 from eureka.clients.gateway_calls import Attempts, ClientConfig, InlineRoom
+from eureka.clients.gateway_job_types import (
+    Job,
+    JobFilter,
+    JobOptions,
+    JobState,
+    StoredObject,
+    StoredObjects,
+    StoredPrefix,
+)
+from eureka.clients.gateway_jobs import JobCalls
 from eureka.clients.gateway_streams import DeltaStream
 from eureka.clients.gateway_types import (
     Answer,
@@ -50,18 +61,25 @@ __all__ = [
     "Constraint",
     "DeltaStream",
     "GatewayClient",
+    "Job",
+    "JobFilter",
+    "JobOptions",
+    "JobState",
     "Priority",
     "Recording",
     "RetryPolicy",
     "SamplingParams",
+    "StoredObject",
+    "StoredObjects",
+    "StoredPrefix",
     "Upload",
 ]
 
 Response = TypeVar("Response")
 
 
-class GatewayClient:
-    """Calls a gateway; a context manager.
+class GatewayClient(JobCalls):
+    """Calls a gateway; a context manager. Methods about jobs are in `eureka.clients.gateway_jobs`.
 
     Args:
         target: host:port, several addresses with commas, or a gRPC target such as dns:///name:port.
@@ -96,6 +114,7 @@ class GatewayClient:
         self._channel = _open_channel(self._config)
         self._audio = audio_service_pb2_grpc.AudioServiceStub(self._channel)  # type: ignore[no-untyped-call]
         self._models = model_service_pb2_grpc.ModelServiceStub(self._channel)  # type: ignore[no-untyped-call]
+        self._jobs = job_service_pb2_grpc.JobServiceStub(self._channel)  # type: ignore[no-untyped-call]
         self._limits: Limits | None = None
 
     def __enter__(self) -> Self:

@@ -20,6 +20,7 @@ from eureka.api.v1 import audio_service_pb2 as api
 from eureka.api.v1 import (
     audio_service_pb2_grpc,
     content_pb2,
+    job_service_pb2_grpc,
     model_service_pb2,
     model_service_pb2_grpc,
 )
@@ -29,6 +30,7 @@ from eureka.clients import gateway_messages as messages
 from eureka.clients import gateway_results as results
 from eureka.clients.channels import ChannelTls, target_of
 from eureka.clients.gateway_calls import Attempts, ClientConfig, InlineRoom
+from eureka.clients.gateway_jobs_async import AsyncJobCalls
 from eureka.clients.gateway_streams import AsyncDeltaStream
 from eureka.clients.gateway_types import (
     Answer,
@@ -45,7 +47,7 @@ from eureka.types import HearingResult, Priority, SamplingParams, Task
 Response = TypeVar("Response")
 
 
-class AsyncGatewayClient:
+class AsyncGatewayClient(AsyncJobCalls):
     """As `GatewayClient`, for asyncio; an async context manager, of one event loop.
 
     Arguments, results and errors are those of `GatewayClient`.
@@ -70,6 +72,7 @@ class AsyncGatewayClient:
         self._channel = _open_channel(self._config)
         self._audio = audio_service_pb2_grpc.AudioServiceStub(self._channel)  # type: ignore[no-untyped-call]
         self._models = model_service_pb2_grpc.ModelServiceStub(self._channel)  # type: ignore[no-untyped-call]
+        self._jobs = job_service_pb2_grpc.JobServiceStub(self._channel)  # type: ignore[no-untyped-call]
         self._limits: Limits | None = None
 
     async def __aenter__(self) -> Self:

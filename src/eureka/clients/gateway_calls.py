@@ -112,7 +112,7 @@ class Attempts:
         metadata = [(REQUEST_ID_KEY, self.request_id), (TRACEPARENT_KEY, child_traceparent(self.trace))]
         if self.key is not None:
             metadata.append(("authorization", f"Bearer {self.key}"))
-        return {"timeout": self._remaining_seconds(), "metadata": tuple(metadata)}
+        return {"timeout": self.remaining_seconds(), "metadata": tuple(metadata)}
 
     def pause_after(self, failure: grpc.RpcError) -> float:
         """Seconds to wait before the next attempt.
@@ -122,7 +122,7 @@ class Attempts:
         """
         self._num_failed += 1
         pause = self._pause(retry_delay_of(failure))
-        remaining = self._remaining_seconds()
+        remaining = self.remaining_seconds()
         is_last = self._num_failed >= self.retry.max_attempts or not is_worth_retrying(failure)
         if is_last or (remaining is not None and pause >= remaining):
             raise self.error(failure) from failure
@@ -140,7 +140,8 @@ class Attempts:
         pause = max(min(grown, policy.max_pause_seconds), asked_seconds or 0.0)
         return pause * (1 + policy.jitter * random.random())
 
-    def _remaining_seconds(self) -> float | None:
+    def remaining_seconds(self) -> float | None:
+        """Seconds until the deadline, at least 0; None without one."""
         return None if self.deadline is None else max(0.0, self.deadline - time.monotonic())
 
 

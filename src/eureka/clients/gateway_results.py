@@ -110,7 +110,7 @@ def served_models(response: model_service_pb2.ListResponse) -> ServedModels:
 
 def usage_of(usage: content_pb2.Usage) -> Usage:
     """What a call cost."""
-    seconds = {each.stage: _seconds(each.duration) for each in usage.stage_durations}
+    seconds = {each.stage: seconds_of(each.duration) for each in usage.stage_durations}
     return Usage(usage.prompt_token_count, usage.generated_token_count, seconds)
 
 
@@ -129,7 +129,7 @@ def coverage_of(rows: Iterable[content_pb2.CoverageRow]) -> tuple[CoverageRow, .
 
 def ending_of(finish_reason: int) -> Ending:
     """An ending; one that this client does not know yet counts as ERROR, never as well."""
-    name = _name_in(content_pb2.FinishReason, finish_reason, "FINISH_REASON_")
+    name = name_in(content_pb2.FinishReason, finish_reason, "FINISH_REASON_")
     return Ending.__members__.get(name, Ending.ERROR)
 
 
@@ -146,7 +146,7 @@ def _track_result(track: api.Track, task: Task, path: str, model: str, usage: Us
         path=path,
         task=task,
         text=track.text,
-        segments=tuple(map(_segment, track.segments)),
+        segments=tuple(map(segment_of, track.segments)),
         coverage=coverage,
         audio_seconds=_end_seconds(coverage),
         model=model,
@@ -154,10 +154,11 @@ def _track_result(track: api.Track, task: Task, path: str, model: str, usage: Us
     )
 
 
-def _segment(segment: content_pb2.Segment) -> Segment:
-    name = _name_in(content_pb2.SegmentSource, segment.source, "SEGMENT_SOURCE_")
+def segment_of(segment: content_pb2.Segment) -> Segment:
+    """Text with its place."""
+    name = name_in(content_pb2.SegmentSource, segment.source, "SEGMENT_SOURCE_")
     source = SegmentSource.__members__.get(name, SegmentSource.WINDOW)
-    return Segment(_seconds(segment.start_offset), _seconds(segment.end_offset), segment.text, source)
+    return Segment(seconds_of(segment.start_offset), seconds_of(segment.end_offset), segment.text, source)
 
 
 def _whole_segment(text: str, coverage: Sequence[CoverageRow]) -> tuple[Segment, ...]:
@@ -174,13 +175,13 @@ def _end_of(end: api.GenerateEnd) -> AnswerEnd:
 
 def _served_model(model: model_service_pb2.Model) -> ServedModel:
     has_step = model.HasField("time_step_duration")
-    names = (_name_in(model_service_pb2.Task, task, "TASK_") for task in model.tasks)
+    names = (name_in(model_service_pb2.Task, task, "TASK_") for task in model.tasks)
     return ServedModel(
         name=model.name,
         languages={language.code: language.display_name for language in model.languages},
         context_tokens=model.context_token_count,
-        best_window_seconds=_seconds(model.best_window_duration),
-        time_step_seconds=_seconds(model.time_step_duration) if has_step else None,
+        best_window_seconds=seconds_of(model.best_window_duration),
+        time_step_seconds=seconds_of(model.time_step_duration) if has_step else None,
         repetition_penalty=model.repetition_penalty,
         tasks=tuple(Task[name] for name in names if name in Task.__members__),
     )
@@ -188,11 +189,11 @@ def _served_model(model: model_service_pb2.Model) -> ServedModel:
 
 def _limits(limits: model_service_pb2.Limits) -> Limits:
     return Limits(
-        max_prompt_audio_seconds=_seconds(limits.max_prompt_audio_duration),
-        max_window_audio_seconds=_seconds(limits.max_window_audio_duration),
+        max_prompt_audio_seconds=seconds_of(limits.max_prompt_audio_duration),
+        max_window_audio_seconds=seconds_of(limits.max_window_audio_duration),
         max_inline_bytes=limits.max_inline_bytes,
         max_upload_bytes=limits.max_upload_bytes,
-        upload_ttl_seconds=_seconds(limits.upload_ttl_duration),
+        upload_ttl_seconds=seconds_of(limits.upload_ttl_duration),
         max_message_bytes=limits.max_message_bytes,
     )
 
@@ -209,7 +210,8 @@ def _sample(offset: Duration) -> int:
     return round(offset.ToNanoseconds() * SAMPLE_RATE_HZ / NANOSECONDS)
 
 
-def _seconds(duration: Duration) -> float:
+def seconds_of(duration: Duration) -> float:
+    """A duration in seconds."""
     return float(duration.ToNanoseconds()) / NANOSECONDS
 
 
@@ -217,7 +219,7 @@ def _end_seconds(coverage: Sequence[CoverageRow]) -> float:
     return coverage[-1].owned.end_seconds if coverage else 0.0
 
 
-def _name_in(enum: Any, number: int, prefix: str) -> str:
+def name_in(enum: Any, number: int, prefix: str) -> str:
     """Name of a number without its prefix; empty for one that a newer gateway knows and we do not."""
     names = {known: name for name, known in enum.items()}
     return str(names.get(number, "")).removeprefix(prefix)

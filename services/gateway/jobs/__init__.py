@@ -1,0 +1,1 @@
+"""JobService: jobs for callers, over the object store and the queue."""

@@ -1,0 +1,208 @@
+"""JobService: checks what comes in, runs it in threads, and translates what comes out."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import AsyncIterator, Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import TypeVar
+
+from eureka.api.v1 import job_service_pb2 as api
+from eureka.api.v1 import job_service_pb2_grpc
+from eureka.clients.instruction_check import check_against_card
+from eureka.clients.task_queue import TaskQueue
+from eureka.errors import StageUnavailableError, WrongStateError
+from eureka.jobs.job_store import JobStore
+from eureka.runtime.calls import current_call
+from eureka.storage.store import ObjectStore
+from eureka.types import Instruction, Task
+from services.gateway.jobs.changes import JobChanger
+from services.gateway.jobs.creation import JobCreator
+from services.gateway.jobs.listing import JobLister
+from services.gateway.jobs.messages import job_message
+from services.gateway.jobs.reading import JobReader, JobSnapshot
+from services.gateway.jobs.requests import creation_of, job_id_in, query_of, source_of, spec_of
+from services.gateway.jobs.results import OpenedResult, ResultOpener
+from services.gateway.jobs.watching import LOOK_SECONDS, JobWatcher
+from services.gateway.model_service import ServedModel
+from services.gateway.requests import Uploads
+
+NUM_THREADS, NUM_READERS = 32, 16
+"""Calls that talk to the store at a time, and reads inside them: stores answer within milliseconds."""
+
+UPLOAD_LINK_SECONDS = 3_600
+"""Life of a link for an upload."""
+
+PIECE_BYTES = 1 << 20
+"""Of a result in one message."""
+
+_T = TypeVar("_T")
+
+
+@dataclass(frozen=True, slots=True)
+class JobParts:
+    """What jobs need besides the gateway.
+
+    Attributes:
+        queue: told of work.
+        objects: where jobs lie; the truth.
+        look_seconds: between two looks at a watched job.
+    """
+
+    queue: TaskQueue
+    objects: ObjectStore
+    look_seconds: float = LOOK_SECONDS
+
+
+class Jobs:
+    """Everything that JobService runs; closed at the end.
+
+    Args:
+        parts: queue and store; the queue is closed with it.
+        uploads: that came through the gateway.
+        served: the checkpoint, for language hints.
+        max_bytes: of one file.
+    """
+
+    def __init__(self, parts: JobParts, uploads: Uploads, served: ServedModel, max_bytes: int) -> None:
+        self._threads = ThreadPoolExecutor(NUM_THREADS, thread_name_prefix="jobs")
+        self._readers = ThreadPoolExecutor(NUM_READERS, thread_name_prefix="job-reads")
+        self._queue = parts.queue
+        self.objects = parts.objects
+        self.served = served
+        jobs = JobStore(parts.objects)
+        self.reader = JobReader(jobs, self._readers)
+        self.creator = JobCreator(jobs, parts.queue, uploads, max_bytes, self._readers, utc_now)
+        self.changer = JobChanger(self.reader, parts.queue, self.creator)
+        self.lister = JobLister(self.reader)
+        self.watcher = JobWatcher(self.reader, self.in_thread, parts.look_seconds)
+        self.results = ResultOpener(self.reader, utc_now)
+
+    async def in_thread(self, work: Callable[[], _T]) -> _T:
+        """Result of what blocks."""
+        return await asyncio.get_running_loop().run_in_executor(self._threads, work)
+
+    def close(self) -> None:
+        """Take no more work."""
+        self._threads.shutdown(wait=False, cancel_futures=True)
+        self._readers.shutdown(wait=False, cancel_futures=True)
+        self._queue.close()
+
+
+class JobServicer(job_service_pb2_grpc.JobServiceServicer):
+    """Jobs for callers; without `jobs` every method says what to set.
+
+    Args:
+        jobs: None where there is no queue.
+    """
+
+    def __init__(self, jobs: Jobs | None) -> None:
+        self._given = jobs
+
+    @property
+    def _jobs(self) -> Jobs:
+        if self._given is None:
+            message = (
+                "this gateway runs no jobs: start workers, and give both the same EUREKA_QUEUE__URL "
+                "(redis://host:port/0) and EUREKA_STORAGE__..."
+            )
+            raise WrongStateError(message, reason="JOBS_UNAVAILABLE")
+        return self._given
+
+    async def CreateJob(self, request: api.CreateJobRequest, context: object) -> api.CreateJobResponse:
+        """Make a job or a batch."""
+        jobs, tenant = self._jobs, current_call().tenant
+        source, creation = source_of(request.source), creation_of(request, tenant)
+        spec = spec_of(request.config, tenant, jobs.creator.new_id(source), utc_now())
+        _check_language(jobs.served, spec.language)
+        if request.validate_only:
+            checked = await jobs.in_thread(lambda: jobs.creator.checked(spec, source))
+            return api.CreateJobResponse(job=api.Job(config=checked))
+        job_id = await jobs.in_thread(lambda: jobs.creator.create(spec, source, creation))
+        return api.CreateJobResponse(job=job_message(await self._read(job_id)))
+
+    async def GetJob(self, request: api.GetJobRequest, context: object) -> api.GetJobResponse:
+        """A job as it stands."""
+        return api.GetJobResponse(job=job_message(await self._read(job_id_in(request.name))))
+
+    async def ListJobs(self, request: api.ListJobsRequest, context: object) -> api.ListJobsResponse:
+        """A page of jobs."""
+        jobs, tenant, query = self._jobs, current_call().tenant, query_of(request)
+        found, token = await jobs.in_thread(lambda: jobs.lister.page(tenant, query))
+        return api.ListJobsResponse(jobs=map(job_message, found), next_page_token=token)
+
+    async def WatchJob(
+        self, request: api.WatchJobRequest, context: object
+    ) -> AsyncIterator[api.WatchJobResponse]:
+        """A job as it goes on."""
+        jobs, tenant = self._jobs, current_call().tenant
+        async for message in jobs.watcher.watch(tenant, job_id_in(request.name), request.resume_token):
+            yield message
+
+    async def CancelJob(self, request: api.CancelJobRequest, context: object) -> api.CancelJobResponse:
+        """End the latest round."""
+        jobs, tenant, job_id = self._jobs, current_call().tenant, job_id_in(request.name)
+        await jobs.in_thread(lambda: jobs.changer.cancel(tenant, job_id))
+        return api.CancelJobResponse(job=job_message(await self._read(job_id)))
+
+    async def RetryJob(self, request: api.RetryJobRequest, context: object) -> api.RetryJobResponse:
+        """Hear the windows that failed again."""
+        jobs, tenant, job_id = self._jobs, current_call().tenant, job_id_in(request.name)
+        await jobs.in_thread(lambda: jobs.changer.retry(tenant, job_id))
+        return api.RetryJobResponse(job=job_message(await self._read(job_id)))
+
+    async def DeleteJob(self, request: api.DeleteJobRequest, context: object) -> api.DeleteJobResponse:
+        """Remove a job with all its objects."""
+        jobs, tenant, job_id = self._jobs, current_call().tenant, job_id_in(request.name)
+        await jobs.in_thread(lambda: jobs.changer.delete(tenant, job_id))
+        return api.DeleteJobResponse()
+
+    async def CreateUpload(
+        self, request: api.CreateUploadRequest, context: object
+    ) -> api.CreateUploadResponse:
+        """A link by which a recording goes to the store."""
+        jobs, tenant = self._jobs, current_call().tenant
+        name = f"uploads/{secrets.token_hex(16)}"
+        expires = utc_now() + timedelta(seconds=UPLOAD_LINK_SECONDS)
+        url = await jobs.in_thread(lambda: jobs.objects.presign_put(f"{tenant}/{name}", UPLOAD_LINK_SECONDS))
+        response = api.CreateUploadResponse(upload=name, put_url=url)
+        response.expire_time.FromDatetime(expires)
+        return response
+
+    async def GetResult(
+        self, request: api.GetResultRequest, context: object
+    ) -> AsyncIterator[api.GetResultResponse]:
+        """The head of a result, and then its bytes."""
+        jobs, tenant, job_id = self._jobs, current_call().tenant, job_id_in(request.name)
+        opened: OpenedResult = await jobs.in_thread(
+            lambda: jobs.results.open(tenant, job_id, request.format, request.accepts_link)
+        )
+        yield api.GetResultResponse(head=opened.head)
+        reader = opened.reader
+        if reader is None:
+            return
+        with closing(reader):
+            while piece := await jobs.in_thread(lambda: reader.read(PIECE_BYTES)):
+                yield api.GetResultResponse(data=piece)
+
+    async def _read(self, job_id: str) -> JobSnapshot:
+        jobs, tenant = self._jobs, current_call().tenant
+        return await jobs.in_thread(lambda: jobs.reader.read(tenant, job_id))
+
+
+def utc_now() -> datetime:
+    """The time of day."""
+    return datetime.now(UTC)
+
+
+def _check_language(served: ServedModel, language: str | None) -> None:
+    """Refuse a hint that the checkpoint does not know; while the decoder is away, any will do."""
+    try:
+        card = served.card
+    except StageUnavailableError:
+        return
+    check_against_card(card, Instruction(Task.TRANSCRIBE, language))
