@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import queue
 import threading
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ import grpc
 
 from eureka.clients.decoder_wire import card_message
 from eureka.clients.gateway import GatewayClient
+from eureka.clients.gateway_job_types import Job, StoredObject
 from eureka.clients.gateway_types import RetryPolicy
 from eureka.errors import StageUnavailableError
 from eureka.jobs.claims import MemoryClaims
@@ -28,9 +30,42 @@ from eureka.runtime.settings import Settings
 from eureka.stage.v1 import decoder_service_pb2_grpc
 from eureka.storage.keys import JobKeys
 from eureka.storage.local import LocalObjectStore
+from eureka.types import Ending, TextRequest
 from services.gateway.jobs.service import JobParts
 from services.gateway.main import start_gateway
 from tests.helpers.job_rig import TONE_CARD
+from tests.helpers.sounds import wav_of
+from tests.helpers.tone_model import WORDS, say
+
+SPOKEN = wav_of(say([*WORDS, *WORDS, *WORDS]))
+"""About 22 s: several windows."""
+
+
+class CountedStore:
+    """A store that counts its calls, by the name of the method."""
+
+    def __init__(self, inner: Any) -> None:
+        self.inner = inner
+        self.calls: Counter[str] = Counter()
+
+    def __getattr__(self, name: str) -> Any:
+        method = getattr(self.inner, name)
+
+        def counted(*arguments: Any, **named: Any) -> Any:
+            self.calls[name] += 1
+            return method(*arguments, **named)
+
+        return counted
+
+
+class Faults:
+    """A model that never comes to an end while this is on."""
+
+    def __init__(self) -> None:
+        self.is_on = False
+
+    def __call__(self, request: TextRequest, number: int) -> tuple[list[str], Ending] | None:
+        return (["alpha"], Ending.LENGTH) if self.is_on else None
 
 
 class ThreadQueue:
@@ -73,6 +108,10 @@ class ThreadQueue:
         self._free.set()
         self._work.put(None)
         self._thread.join(10)
+
+    def release(self) -> None:
+        """Let work go on inside a block of `held`."""
+        self._free.set()
 
     @contextmanager
     def held(self) -> Iterator[None]:
@@ -138,6 +177,7 @@ def job_gateway(
     for name, tenant, scopes in (
         ("acme", "acme", {Scope.READ, Scope.WRITE}),
         ("other", "other", {Scope.READ, Scope.WRITE}),
+        ("many", "many", {Scope.READ, Scope.WRITE}),
         ("reader", "acme", {Scope.READ}),
     ):
         keys[name], line = new_key(tenant, frozenset(scopes))
@@ -207,3 +247,15 @@ def _running(settings: Settings, tasks: ThreadQueue, objects: Any, look_seconds:
     finally:
         loop.call_soon_threadsafe(stop.set)
         thread.join(30)
+
+
+def ended(client: GatewayClient, job: Job) -> Job:
+    """The job at its end."""
+    [*_, last] = client.watch_job(job.name, timeout_seconds=30)
+    return last.job
+
+
+def put(served: JobGateway, key: str, content: bytes = SPOKEN, tenant: str = "acme") -> StoredObject:
+    """An object of the tenant."""
+    served.objects.put(f"{tenant}/{key}", content)
+    return StoredObject(key)
