@@ -30,8 +30,6 @@ def advance(parts: WorkerParts, keys: JobKeys) -> bool:
         EurekaError: the store or the queue is away.
     """
     facts = parts.jobs.facts(keys)
-    if not facts.has_spec and not facts.is_deleted and not _is_orphan(keys, parts.clocks.utc()):
-        return True
     found = _due(parts, keys, facts)
     if found.is_nothing and facts.latest is not None and facts.latest.result is not None:
         return _after_end(parts, keys, facts.latest.number)
@@ -41,6 +39,8 @@ def advance(parts: WorkerParts, keys: JobKeys) -> bool:
 
 def _due(parts: WorkerParts, keys: JobKeys, facts: JobFacts) -> Due:
     """Windows that are marked as queued count as live: somebody will be at them."""
+    if not facts.has_spec and facts.latest is None and _is_orphan(keys, parts.clocks.utc()):
+        return Due(1, delete=True)
     if facts.is_deleted or not facts.has_spec or facts.latest is None:
         return due(facts, None, lambda _: Claimed(False, 0), is_late=_is_late(parts, keys, facts))
     if facts.latest.result is not None:

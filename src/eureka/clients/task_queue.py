@@ -27,6 +27,9 @@ DEFAULT_LANE = "normal"
 _QUEUES = {lane: f"{number}-{lane}" for number, lane in enumerate(LANES, 1)}
 """Workers ask queues in the order of their names."""
 
+_CLIENT_OPTIONS = {"max_retries": 1, "interval_start": 0.0, "interval_step": 0.1, "interval_max": 0.1}
+"""Of who only sends: one more attempt at a connection; a caller waits meanwhile."""
+
 CONNECT_SECONDS = 2.0
 """Until a connection stands; a caller waits for the gateway meanwhile."""
 
@@ -116,10 +119,7 @@ class CeleryTaskQueue:
     """
 
     def __init__(self, config: QueueConfig) -> None:
-        from celery import Celery  # here, so that settings and the client need no Celery
-
-        self._app = Celery("eureka", set_as_current=False)
-        self._app.conf.update(config.celery_settings())
+        self._app = _sending_app(config)
 
     def enqueue_plan(self, tenant: str, job_id: str, lane: str) -> None:
         """As `TaskQueue`."""
@@ -157,10 +157,7 @@ class WorkerPing:
     """
 
     def __init__(self, config: QueueConfig) -> None:
-        from celery import Celery
-
-        self._app = Celery("eureka", set_as_current=False)
-        self._app.conf.update(config.celery_settings())
+        self._app = _sending_app(config)
         self._lock = threading.Lock()
 
     def answers(self, worker: str, seconds: float) -> bool:
@@ -174,6 +171,15 @@ class WorkerPing:
     def close(self) -> None:
         """Close the connections."""
         self._app.close()
+
+
+def _sending_app(config: QueueConfig) -> Any:
+    from celery import Celery  # here, so that settings and the client need no Celery
+
+    app = Celery("eureka", set_as_current=False)
+    app.conf.update(config.celery_settings())
+    app.conf.broker_transport_options |= _CLIENT_OPTIONS
+    return app
 
 
 def queue_of(lane: str) -> str:

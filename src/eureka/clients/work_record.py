@@ -16,7 +16,9 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar, cast
 
 from redis import Redis
+from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
+from redis.retry import Retry
 
 from eureka.clients.task_queue import CONNECT_SECONDS, SOCKET_SECONDS, QueueConfig, queue_of
 
@@ -59,6 +61,7 @@ def connect(config: QueueConfig) -> Redis:
         socket_timeout=SOCKET_SECONDS,
         socket_keepalive=True,
         health_check_interval=30,
+        retry=Retry(NoBackoff(), 1),  # a connection that died meanwhile; more would hold windows up
     )
 
 
