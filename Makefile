@@ -14,6 +14,8 @@ PYTHONS := python3.11 python3.12 python3
 DEBIAN_PACKAGES := espeak-ng libespeak-ng1 flite
 # A real S3 server: what is said of object stores is tested against one.
 S3_PACKAGES := radosgw ceph-mon ceph-osd
+# The queue of jobs, in the local stack and in tests.
+QUEUE_PACKAGES := redis-server
 # Checks the protos in `make lint`; its version is in protos/package.json.
 BUF := protos/node_modules/.bin/buf
 BUF_STAMP := protos/node_modules/.ready
@@ -26,21 +28,21 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 PYTEST := $(BIN)/python -m pytest
 
-.PHONY: help demo test test-large chaos lint bench bench-peers bench-serving clean speech-engines s3-server buf
+.PHONY: help demo test test-large chaos lint bench bench-peers bench-serving clean speech-engines queue-server s3-server buf
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-demo: $(VENV)/.ready-demo speech-engines ## hear a sample made on the spot (SEED=n), or a file (AUDIO=path)
+demo: $(VENV)/.ready-demo speech-engines queue-server ## hear a sample made on the spot (SEED=n), or a file (AUDIO=path)
 	@$(BIN)/python -m eureka.cli.demo $(if $(SEED),--seed $(SEED)) $(if $(AUDIO),--audio "$(AUDIO)") --served
 
-test: $(VENV)/.ready-dev speech-engines s3-server ## all tests but the large and the slow ones
+test: $(VENV)/.ready-dev speech-engines queue-server s3-server ## all tests but the large and the slow ones
 	@$(PYTEST) -n 2 --dist loadfile
 
 test-large: $(VENV)/.ready-dev ## a random checkpoint in the shape of the 1.7B model (6 GB of disk), an hour of audio
 	@$(PYTEST) -m large --timeout 1800
 
-chaos: $(VENV)/.ready-dev ## kill parts of the running stack, soak it: tests too slow for every day
+chaos: $(VENV)/.ready-dev queue-server ## kill parts of the running stack, soak it: tests too slow for every day
 	@$(PYTEST) -m slow --timeout 1800
 
 lint: $(VENV)/.ready-dev buf ## style, types, import floors and protos
@@ -114,6 +116,16 @@ s3-server:
 	    apt-get install -y -qq --no-install-recommends $(S3_PACKAGES) >/dev/null; } || true; \
 	fi; \
 	command -v radosgw >/dev/null || echo "Left out: tests of S3 (not installed; Debian $(S3_PACKAGES))"
+
+# Never fails: without it the stack runs without jobs, and their tests skip by name, or fail where CI=true.
+queue-server:
+	@if command -v redis-server >/dev/null; then exit 0; fi; \
+	if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+	  echo "Installing Debian packages: $(QUEUE_PACKAGES)"; \
+	  { apt-get update -qq && DEBIAN_FRONTEND=noninteractive \
+	    apt-get install -y -qq --no-install-recommends $(QUEUE_PACKAGES) >/dev/null; } || true; \
+	fi; \
+	command -v redis-server >/dev/null || echo "Left out: jobs on workers (not installed; Debian $(QUEUE_PACKAGES))"
 
 # Never fails: where npm is missing `lint` leaves the protos' style out, unless CI=true.
 buf:
