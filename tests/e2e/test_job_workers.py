@@ -31,6 +31,7 @@ def stack(user: StackUser, tmp_path_factory: pytest.TempPathFactory) -> Iterator
     checkpoint = write_tiny_checkpoint(tmp_path_factory.mktemp("tiny"))
     user.environment |= {
         "EUREKA_CHECKPOINT": str(checkpoint),
+        "EUREKA_BATCH_INVARIANT": "true",
         "EUREKA_STACK__WORKERS": "2",
         "EUREKA_WORKER__CONCURRENCY": "1",
         "EUREKA_WORKER__SWEEP_SECONDS": "0.5",
