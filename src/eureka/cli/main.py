@@ -13,7 +13,14 @@ import sys
 from collections.abc import Sequence
 
 from eureka import __version__
-from eureka.cli import evaluate_command, listen_commands, model_commands, stack_commands, train_command
+from eureka.cli import (
+    evaluate_command,
+    jobs_commands,
+    listen_commands,
+    model_commands,
+    stack_commands,
+    train_command,
+)
 from eureka.cli.arguments import CommandParser
 from eureka.errors import EurekaError
 
@@ -50,7 +57,15 @@ def build_parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(
         title="commands", metavar="COMMAND", required=True, parser_class=CommandParser
     )
-    for module in (listen_commands, stack_commands, model_commands, train_command, evaluate_command):
+    modules = (
+        listen_commands,
+        jobs_commands,
+        stack_commands,
+        model_commands,
+        train_command,
+        evaluate_command,
+    )
+    for module in modules:
         module.add_parsers(commands)
     return parser
 

@@ -1,4 +1,4 @@
-"""One gateway with jobs for all tests of this folder."""
+"""A gateway with jobs for each file of tests."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from tests.helpers.job_rig import tone_model
 from tests.helpers.tokenizers import small_nano_tokenizer
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def faults() -> Faults:
     return Faults()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def served(tmp_path_factory: pytest.TempPathFactory, faults: Faults) -> Iterator[JobGateway]:
     folder = tmp_path_factory.mktemp("jobs")
     tokenizer = small_nano_tokenizer(tmp_path_factory.mktemp("tone"))

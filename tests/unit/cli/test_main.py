@@ -50,7 +50,7 @@ def test_help_ends_well(command: list[str], capsys: pytest.CaptureFixture[str]) 
         ["classify", "a.wav", "--labels", "a,,b"],
         ["classify", "a.wav", "--labels", "a,a"],
         ["classify", "a.wav", "--labels", "a,b", "--abstain-below", "1.5"],
-        ["jobs", "list"],
+        ["jobs", "sing"],
     ],
     ids=" ".join,
 )
