@@ -97,7 +97,7 @@ class WorkerStages:
             BoundDecoder(self._stages, call, card),
             settings,
             card,
-            self._settings.numerics,
+            card.numerics,
         )
 
     def is_serving(self) -> bool:

@@ -31,8 +31,12 @@ class TextCheckpoint:
     card: ModelCard
 
 
-def read_checkpoint(folder: Path) -> TextCheckpoint:
+def read_checkpoint(folder: Path, numerics: str = "exact") -> TextCheckpoint:
     """Read a checkpoint folder; the weights are only hashed.
+
+    Args:
+        folder: of the checkpoint.
+        numerics: mode that its models compute in.
 
     Raises:
         NotFoundError: there is no such folder (CHECKPOINT_NOT_FOUND).
@@ -43,7 +47,7 @@ def read_checkpoint(folder: Path) -> TextCheckpoint:
         raise NotFoundError(message, reason="CHECKPOINT_NOT_FOUND")
     config = EurekaConfig.from_folder(folder)
     tokenizer = Tokenizer.from_folder(folder)
-    return TextCheckpoint(tokenizer, PromptBuilder(tokenizer, config), _card(config, folder))
+    return TextCheckpoint(tokenizer, PromptBuilder(tokenizer, config), _card(config, folder, numerics))
 
 
 def weights_sha256(folder: Path) -> str:
@@ -66,7 +70,7 @@ def weights_sha256(folder: Path) -> str:
     return digest.hexdigest()
 
 
-def _card(config: EurekaConfig, folder: Path) -> ModelCard:
+def _card(config: EurekaConfig, folder: Path, numerics: str) -> ModelCard:
     return ModelCard(
         name=config.name,
         languages=dict(config.languages),
@@ -75,4 +79,5 @@ def _card(config: EurekaConfig, folder: Path) -> ModelCard:
         time_step_seconds=config.time_step_seconds,
         repetition_penalty=config.repetition_penalty,
         weights_sha256=weights_sha256(folder),
+        numerics=numerics,
     )

@@ -40,7 +40,7 @@ def build(triton: DecoderTriton, checkpoint: TextCheckpoint, settings: Settings)
 
 async def serve(settings: Settings) -> None:
     """Serve until a signal."""
-    checkpoint = read_checkpoint(settings.checkpoint)
+    checkpoint = read_checkpoint(settings.checkpoint, settings.numerics)
     async with open_triton(settings.decoder) as triton:
         await run_stage(await start_stage(build(triton, checkpoint, settings), settings.decoder, settings))
 

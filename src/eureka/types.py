@@ -292,6 +292,7 @@ class ModelCard:
         time_step_seconds: resolution of its time marks; None where it writes none.
         repetition_penalty: of requests that name none.
         weights_sha256: of the weights file, hex.
+        numerics: numeric mode, exact or fast.
     """
 
     name: str
@@ -301,6 +302,7 @@ class ModelCard:
     time_step_seconds: float | None
     repetition_penalty: float
     weights_sha256: str = ""
+    numerics: str = "exact"
 
 
 @dataclass(frozen=True, slots=True)

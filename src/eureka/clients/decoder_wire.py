@@ -150,6 +150,7 @@ def card_message(card: ModelCard) -> wire.DescribeResponse:
         time_step_duration=None if step is None else duration_of(step),
         repetition_penalty=card.repetition_penalty,
         weights_sha256=card.weights_sha256,
+        numerics=card.numerics,
     )
 
 
@@ -164,6 +165,7 @@ def card_of(message: wire.DescribeResponse) -> ModelCard:
         time_step_seconds=_seconds(message.time_step_duration) if has_step else None,
         repetition_penalty=as_written(message.repetition_penalty),
         weights_sha256=message.weights_sha256,
+        numerics=message.numerics or "exact",
     )
 
 

@@ -109,7 +109,7 @@ def test_every_ending_comes_back(ending: Ending) -> None:
 
 def test_scores_and_card_come_back_the_same() -> None:
     scores = LabelScores(("a", "b"), (-1.25, -2.5), Usage(9))
-    card = ModelCard("m", {"en": "English"}, 4096, 10.0, 0.2, 1.05, "ab" * 32)
+    card = ModelCard("m", {"en": "English"}, 4096, 10.0, 0.2, 1.05, "ab" * 32, "fast")
 
     assert dw.scores_of(dw.scores_message(scores), ["a", "b"]) == scores
     assert dw.card_of(dw.card_message(card)) == card

@@ -239,7 +239,7 @@ class Language(_message.Message):
     def __init__(self, code: _Optional[str] = ..., display_name: _Optional[str] = ...) -> None: ...
 
 class DescribeResponse(_message.Message):
-    __slots__ = ("model", "languages", "context_token_count", "best_window_duration", "time_step_duration", "repetition_penalty", "weights_sha256")
+    __slots__ = ("model", "languages", "context_token_count", "best_window_duration", "time_step_duration", "repetition_penalty", "weights_sha256", "numerics")
     MODEL_FIELD_NUMBER: _ClassVar[int]
     LANGUAGES_FIELD_NUMBER: _ClassVar[int]
     CONTEXT_TOKEN_COUNT_FIELD_NUMBER: _ClassVar[int]
@@ -247,6 +247,7 @@ class DescribeResponse(_message.Message):
     TIME_STEP_DURATION_FIELD_NUMBER: _ClassVar[int]
     REPETITION_PENALTY_FIELD_NUMBER: _ClassVar[int]
     WEIGHTS_SHA256_FIELD_NUMBER: _ClassVar[int]
+    NUMERICS_FIELD_NUMBER: _ClassVar[int]
     model: str
     languages: _containers.RepeatedCompositeFieldContainer[Language]
     context_token_count: int
@@ -254,4 +255,5 @@ class DescribeResponse(_message.Message):
     time_step_duration: _duration_pb2.Duration
     repetition_penalty: float
     weights_sha256: str
-    def __init__(self, model: _Optional[str] = ..., languages: _Optional[_Iterable[_Union[Language, _Mapping]]] = ..., context_token_count: _Optional[int] = ..., best_window_duration: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., time_step_duration: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., repetition_penalty: _Optional[float] = ..., weights_sha256: _Optional[str] = ...) -> None: ...
+    numerics: str
+    def __init__(self, model: _Optional[str] = ..., languages: _Optional[_Iterable[_Union[Language, _Mapping]]] = ..., context_token_count: _Optional[int] = ..., best_window_duration: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., time_step_duration: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., repetition_penalty: _Optional[float] = ..., weights_sha256: _Optional[str] = ..., numerics: _Optional[str] = ...) -> None: ...
