@@ -164,6 +164,7 @@ def job_gateway(
     make_model: Callable[[], JobModel],
     wrap: Callable[[Any], Any] = lambda objects: objects,
     look_seconds: float = 0.05,
+    has_keys: bool = True,
 ) -> Iterator[JobGateway]:
     """The gateway, on an event loop in a thread of its own.
 
@@ -172,6 +173,7 @@ def job_gateway(
         make_model: hears jobs.
         wrap: about the object store that the gateway opens.
         look_seconds: between two looks at a watched job.
+        has_keys: callers need one; else all are of the tenant "default".
     """
     keys, lines = {}, []
     for name, tenant, scopes in (
@@ -189,7 +191,7 @@ def job_gateway(
         gateway={
             "port": 0,
             "upload_folder": folder / "uploads",
-            "keys_file": folder / "keys.jsonl",
+            "keys_file": folder / "keys.jsonl" if has_keys else None,
             "max_upload_bytes": 8 << 20,
         },
         storage={"folder": folder / "objects"},

@@ -14,9 +14,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tests.helpers.job_gateway import job_gateway, put
+from tests.helpers.job_rig import tone_model
 from tests.helpers.small_gateway import SmallGateway, serving, small_gateway
 from tests.helpers.sounds import noise, write_wav
 from tests.helpers.tiny_checkpoint import write_tiny_checkpoint
+from tests.helpers.tokenizers import small_nano_tokenizer
 
 PROTOBUFS = ["protobuf==6.33.6", "protobuf>=7,<8"]
 """The last that tritonclient allows, and the newest."""
@@ -104,9 +107,7 @@ def test_examples_of_the_documentation_run_with_the_base_wheel(
 ) -> None:
     gateway, targets = served
     gateway.seen.clear()
-    document = (repo_root / "docs" / "api.md").read_text(encoding="utf-8")
-    program = "\n".join(re.findall(r"^```python\n(.*?)^```", document, re.MULTILINE | re.DOTALL))
-    program = program.replace("127.0.0.1:50050", targets["plain"])
+    program = _program(repo_root, is_of_jobs=False).replace("127.0.0.1:50050", targets["plain"])
     program = program.replace("gateway.example.com:443", targets["tls"])
     (recordings / "examples.py").write_text(program + _check_imports(), encoding="utf-8")
     done = _run(python, "-W", "error", "examples.py", folder=recordings)
@@ -119,6 +120,20 @@ def test_examples_of_the_documentation_run_with_the_base_wheel(
     assert "order-4711" in {each["x-request-id"] for each in sent}
 
 
+def test_examples_of_jobs_run_with_the_base_wheel(
+    python: Path, recordings: Path, repo_root: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    tokenizer = small_nano_tokenizer(tmp_path_factory.mktemp("tone"))
+    folder = tmp_path_factory.mktemp("jobs")
+    with job_gateway(folder, lambda: tone_model(tokenizer), has_keys=False) as gateway:
+        put(gateway, "recordings/monday.wav", tenant="default")
+        program = _program(repo_root, is_of_jobs=True).replace("127.0.0.1:50050", gateway.target)
+        (recordings / "examples.py").write_text(program + _check_imports(), encoding="utf-8")
+        done = _run(python, "-W", "error", "examples.py", folder=recordings)
+    assert done.returncode == 0, done.stderr
+    assert "JOB_ENDED" in done.stdout and "OBJECT_NOT_FOUND" not in done.stdout
+
+
 def test_command_of_the_base_wheel_hears_at_a_gateway(
     python: Path, served: tuple[SmallGateway, dict[str, str]], recordings: Path
 ) -> None:
@@ -128,6 +143,15 @@ def test_command_of_the_base_wheel_hears_at_a_gateway(
     assert (done.returncode, done.stderr) == (0, "") and done.stdout.strip()
     done = _run(command, "transcribe", "speech.wav", "--local", folder=recordings)
     assert done.returncode == 2 and "(NOT_INSTALLED)" in done.stderr
+
+
+def _program(repo_root: Path, *, is_of_jobs: bool) -> str:
+    """The examples of docs/api.md: those of its section Jobs, or all others."""
+    document = (repo_root / "docs" / "api.md").read_text(encoding="utf-8")
+    before, rest = document.split("\n## Jobs\n")
+    jobs, after = rest.split("\n## ", 1)
+    text = jobs if is_of_jobs else f"{before}\n## {after}"
+    return "\n".join(re.findall(r"^```python\n(.*?)^```", text, re.MULTILINE | re.DOTALL))
 
 
 def _check_imports() -> str:
