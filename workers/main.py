@@ -27,6 +27,7 @@ from eureka.jobs.source import OpenInPool
 from eureka.runtime.logging import configure_logging
 from eureka.runtime.metrics import Metrics, serve_metrics
 from eureka.runtime.settings import Settings, load_settings
+from eureka.runtime.settings_jobs import check_worker
 from eureka.runtime.storage import open_store
 from workers.advance import advance
 from workers.app import make_app
@@ -66,9 +67,10 @@ def run_worker(settings: Settings) -> int:
     """Work until a signal; the exit status.
 
     Raises:
-        EurekaError: the store cannot be opened, the metrics port is taken.
+        EurekaError: the store cannot be opened, the metrics port is taken, settings do not go together.
     """
     section, config = settings.worker, settings.queue.config()
+    check_worker(settings.queue, section)
     with ExitStack() as opened:
         metrics = Metrics("worker", CollectorRegistry())
         shown = serve_metrics(metrics.registry, section.metrics_host, section.metrics_port)

@@ -13,7 +13,7 @@ from eureka.clients import task_queue
 from eureka.clients.task_queue import LANES, QueueConfig, queue_of
 from eureka.errors import InvalidInputError
 from eureka.jobs.spec import Lane
-from eureka.runtime.settings_jobs import QueueSettings, WorkerSettings
+from eureka.runtime.settings_jobs import QueueSettings, WorkerSettings, check_worker
 from workers.app import make_app
 
 
@@ -48,8 +48,10 @@ def test_settings_are_those_that_survived_kills(app: Any) -> None:
 
 
 def test_messages_come_again_later_than_the_longest_task_may_take() -> None:
-    worker = WorkerSettings()
-    assert QueueSettings().visibility_seconds > max(worker.plan_seconds, worker.window_seconds)
+    check_worker(QueueSettings(), WorkerSettings())
+    with pytest.raises(InvalidInputError) as caught:
+        check_worker(QueueSettings(visibility_seconds=900), WorkerSettings(plan_seconds=900))
+    assert caught.value.reason == "VISIBILITY_TOO_SHORT"
 
 
 def test_lanes_are_those_of_jobs_and_the_most_urgent_is_asked_first() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import sys
 import time
@@ -25,6 +26,7 @@ PARTS = (
     "model:moe_adapter",
     "model:llm_decoder",
     "triton",
+    *(("redis", "worker") if shutil.which("redis-server") else ()),
 )
 
 

@@ -17,9 +17,10 @@ from redis import Redis
 from eureka.clients.work_record import RedisClaims
 from eureka.errors import StageUnavailableError
 from eureka.jobs.job_store import WindowRef
+from eureka.jobs.spec import Lane
 from eureka.jobs.sweep import MAX_CLAIMS
 from eureka.storage.keys import JobKeys
-from eureka.types import Ending, TextRequest
+from eureka.types import Ending, Priority, TextRequest
 from tests.helpers.job_rig import NOW, JobRig, WatchedStore, result_of, tone_model
 from tests.helpers.redis_server import running_redis
 from tests.helpers.sounds import wav_of
@@ -176,6 +177,19 @@ def test_what_is_queued_or_claimed_is_not_queued_again(workers: Workers) -> None
     sweeper.sweep()
     assert worker.queue.messages == [("window", windows[0])]
     assert keys == windows[0][0].keys
+
+
+def test_lane_reaches_the_engine_as_the_priority_of_each_request(workers: Workers) -> None:
+    for number, (lane, priority) in enumerate({"urgent": Priority.DEFAULT, "bulk": Priority.BULK}.items()):
+        seen: list[Priority] = []
+
+        def note(request: TextRequest, _: int, seen: list[Priority] = seen) -> None:
+            seen.append(request.priority)
+
+        worker, keys = workers.worker(note), workers.rig.create(AUDIO, number, lane=Lane(lane))
+        worker.steps.plan(keys)
+        worker.work()
+        assert set(seen) == {priority}
 
 
 def test_few_windows_of_a_job_wait_at_a_time(workers: Workers) -> None:

@@ -10,6 +10,7 @@ from typing import Annotated
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr
 
 from eureka.clients.task_queue import QueueConfig
+from eureka.errors import InvalidInputError
 from eureka.runtime.settings_sections import Host, Port, VisibleSecret
 
 _FROZEN = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
@@ -84,3 +85,18 @@ class WorkerSettings(BaseModel):
     """Seconds until a webhook must have answered."""
     private_webhooks: bool = Field(False)
     """Send webhooks to private and loopback addresses, too."""
+
+
+def check_worker(queue: QueueSettings, worker: WorkerSettings) -> None:
+    """Refuse tasks that may take longer than a message stays away: they would run a second time meanwhile.
+
+    Raises:
+        InvalidInputError: reason VISIBILITY_TOO_SHORT.
+    """
+    longest = max(worker.plan_seconds, worker.window_seconds)
+    if queue.visibility_seconds <= longest:
+        message = (
+            f"EUREKA_QUEUE__VISIBILITY_SECONDS is {queue.visibility_seconds:g}; it must be above "
+            f"EUREKA_WORKER__PLAN_SECONDS and EUREKA_WORKER__WINDOW_SECONDS, {longest:g} at most"
+        )
+        raise InvalidInputError(message, reason="VISIBILITY_TOO_SHORT")
