@@ -30,7 +30,6 @@ from eureka.jobs.batch import (
     is_batch_id,
     new_batch_id,
     new_single_id,
-    read_batch,
 )
 from eureka.jobs.job_store import JobStore
 from eureka.jobs.once import CreationRequest, known_job, settle_job
@@ -160,8 +159,8 @@ class JobCreator:
             self._objects.delete(found.uploaded)
 
     def _create_batch(self, spec: JobSpec, found: Found) -> None:
-        create_batch(self._objects, Batch(spec, found.object_keys, found.names))
-        self.enqueue(read_batch(self._objects, spec.tenant, spec.job_id).child_specs())
+        batch = create_batch(self._objects, Batch(spec, found.object_keys, found.names))
+        self.enqueue(batch.child_specs())
 
     def _put_audio(self, keys: JobKeys, found: Found) -> None:
         if found.uploaded is not None:

@@ -152,12 +152,19 @@ def read_batch(objects: ObjectStore, tenant: str, job_id: str) -> Batch:
         raise NotFoundError(f"there is no job {job_id}", reason="JOB_NOT_FOUND") from error
 
 
-def create_batch(objects: ObjectStore, batch: Batch) -> None:
-    """Write the parent, then each child; done again, it goes on where it was killed."""
+def create_batch(objects: ObjectStore, batch: Batch) -> Batch:
+    """Write the parent, then each child; done again, it goes on where it was killed.
+
+    Returns:
+        The batch that stands: that of the first writer.
+    """
     spec = batch.spec
-    objects.put_if_absent(batch_key(spec.tenant, spec.job_id), batch.to_bytes(), content_type=JSON_TYPE)
+    key = batch_key(spec.tenant, spec.job_id)
+    if not objects.put_if_absent(key, batch.to_bytes(), content_type=JSON_TYPE):
+        batch = read_batch(objects, spec.tenant, spec.job_id)
     for child in batch.child_specs():
         objects.put_if_absent(child.keys.spec, child.to_bytes(), content_type=JSON_TYPE)
+    return batch
 
 
 def rolled_up(children: Iterable[JobState | None]) -> JobState:
