@@ -98,8 +98,9 @@ def _work(app: Celery, settings: Settings, parts: WorkerParts) -> int:
     end.daemon = True
 
     def stop(**_: Any) -> None:
-        parts.stopping.set()
-        end.start()
+        if not parts.stopping.is_set():  # asked twice, Celery says so twice
+            parts.stopping.set()
+            end.start()
 
     def keep_logging(**_: Any) -> None:
         """Celery leaves the logs alone when somebody listens here."""

@@ -47,11 +47,13 @@ class Steps:
     Args:
         parts: what they share.
         metrics: counts them.
+        pause_seconds: how long a thread rests that found a part away, so that it does not ask all the time.
     """
 
-    def __init__(self, parts: WorkerParts, metrics: Metrics) -> None:
+    def __init__(self, parts: WorkerParts, metrics: Metrics, pause_seconds: float = 1.0) -> None:
         self._parts = parts
         self._metrics = metrics
+        self._pause_seconds = pause_seconds
 
     def plan(self, keys: JobKeys) -> None:
         """Plan the highest round, and queue its first windows."""
@@ -94,6 +96,7 @@ class Steps:
             extra = {"task": task, "job_id": keys.job_id, "reason": error.reason}
             logger.warning("task_failed", extra=extra)
             end = error.reason
+            self._parts.stopping.wait(self._pause_seconds)
         except Exception:
             logger.exception("task_broken", extra={"task": task, "job_id": keys.job_id})
             end = "INTERNAL"
@@ -158,6 +161,7 @@ class Steps:
         logger.info("window_failed", extra={"job_id": ref.keys.job_id, "reason": error.reason})
         if isinstance(error, QueueFullError) or self._is_away(ref):
             self._parts.marks.mark(ref.key, AWAY_SECONDS)
+            self._parts.stopping.wait(self._pause_seconds)
             return error.reason
         number = self._parts.marks.count(ref.key)
         if number >= self._parts.settings.max_failures:

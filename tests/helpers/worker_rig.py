@@ -98,7 +98,7 @@ class WorkerRig:
             -70.0,
             Clocks(lambda: self.now, lambda: 0.0),
         )
-        self.steps = Steps(self.parts, Metrics("worker", CollectorRegistry()))
+        self.steps = Steps(self.parts, Metrics("worker", CollectorRegistry()), pause_seconds=0.0)
 
     def sweeper(self, lease_seconds: float = 5.0, **times: float) -> Sweeper:
         lease = Lease(self.redis, f"{PREFIX}sweeper", lease_seconds)
