@@ -196,7 +196,7 @@ def job_gateway(
         },
         storage={"folder": folder / "objects"},
     )
-    with _running(settings, tasks, objects, look_seconds) as port:
+    with _running(settings, JobParts(tasks, objects, look_seconds)) as port:
         yield JobGateway(f"127.0.0.1:{port}", objects, tasks, keys)
 
 
@@ -216,14 +216,21 @@ async def _decoder() -> tuple[grpc.aio.Server, str]:
 
 
 @contextmanager
-def _running(settings: Settings, tasks: ThreadQueue, objects: Any, look_seconds: float) -> Iterator[int]:
+def plain_gateway(folder: Path) -> Iterator[str]:
+    """Address of a gateway without a queue."""
+    settings = Settings(gateway={"port": 0, "upload_folder": folder / "uploads"})
+    with _running(settings, None) as port:
+        yield f"127.0.0.1:{port}"
+
+
+@contextmanager
+def _running(settings: Settings, parts: JobParts | None) -> Iterator[int]:
     started: queue.Queue[Any] = queue.Queue()
 
     async def serve() -> None:
         stop = asyncio.Event()
         decoder, target = await _decoder()
         section = settings.gateway.model_copy(update={"decoder_target": target})
-        parts = JobParts(tasks, objects, look_seconds)
         gateway = await start_gateway(settings.model_copy(update={"gateway": section}), parts)
         await asyncio.wait_for(gateway.served.wait(), 20)
         started.put((gateway.server.port, asyncio.get_running_loop(), stop))

@@ -18,12 +18,16 @@ from eureka.jobs.progress import progress_of
 from eureka.jobs.reading import JobView, view_of
 from eureka.jobs.spec import JobSpec
 from eureka.jobs.states import JobFacts, JobState, ResultHead, RoundFacts, state_of
-from eureka.storage.keys import JobKeys
+from eureka.storage.keys import JobKeys, round_of
+from eureka.storage.store import ObjectInfo
 
 T = TypeVar("T")
 
 KEPT_SPECS, KEPT_ENDS, KEPT_BATCHES = 2_048, 16_384, 64
 """Kept in memory: some hundred bytes each, a batch some hundred kilobytes."""
+
+FEW_OBJECTS = 128
+"""Objects of a job that are listed to see how it stands: a quarter of an hour of audio in one round."""
 
 _UNHEARD = ("CANCELLED", "DEADLINE")
 """Endings of spans that nobody was at."""
@@ -95,6 +99,25 @@ class JobSnapshot:
     children: Counter[JobState | None] | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """What lies in the folder of a job.
+
+    Attributes:
+        mark: of its spec; another one for a job that was deleted and made again.
+        is_deleted: somebody asked to delete it.
+        may_be_cancelled: whether cancel.json is worth reading.
+        rounds: numbers of its rounds.
+        objects: keys of all its objects; None where there are too many to list.
+    """
+
+    mark: str
+    is_deleted: bool
+    may_be_cancelled: bool
+    rounds: tuple[int, ...]
+    objects: frozenset[str] | None
+
+
 class JobReader:
     """Reads jobs, for any number of threads. Methods block and raise what the store raises.
 
@@ -147,28 +170,52 @@ class JobReader:
         return snapshot.view or view_of(self.jobs, snapshot.spec.keys)
 
     def _one(self, keys: JobKeys) -> JobSnapshot | None:
-        try:
-            made = self.jobs.objects.stat(keys.spec)
-        except NotFoundError:
+        found = self._found(keys)
+        if found is None:
             return None
-        is_deleted = self.jobs.objects.exists(keys.delete)
-        rounds = self.jobs.rounds(keys)
-        number = rounds[-1] if rounds else 1
-        mark = f"{made.etag}{made.modified_time.timestamp()}"
-        end = _or_none(lambda: self._end(keys, number, mark)) if rounds else None
+        number = found.rounds[-1] if found.rounds else 1
+        end = self._end_of(keys, number, found)
         facts = JobFacts(
             has_spec=True,
-            is_deleted=is_deleted,
-            cancelled_round=0 if end else self.jobs.cancelled_round(keys),
-            latest=self._round(keys, number, end) if rounds else None,
+            is_deleted=found.is_deleted,
+            cancelled_round=self.jobs.cancelled_round(keys) if found.may_be_cancelled and not end else 0,
+            latest=self._round(keys, number, end) if found.rounds else None,
         )
         state = state_of(facts)
-        spec = _or_none(lambda: self._spec(keys, mark))
+        spec = _or_none(lambda: self._spec(keys, found.mark))
         if state is None or spec is None:
             return None
-        view = view_of(self.jobs, keys) if end is None and rounds else None
+        view = view_of(self.jobs, keys) if end is None and found.rounds else None
         extent = end.extent if end else extent_of(view)
         return JobSnapshot(spec, state, extent, number, self._parent(keys), end, view)
+
+    def _found(self, keys: JobKeys) -> _Found | None:
+        """What lies in the folder of a job: by one request, unless it holds many windows."""
+        page = self.jobs.objects.list_objects(keys.folder, limit=FEW_OBJECTS)
+        if page.next_start_after is not None:
+            return self._found_among_many(keys)
+        objects = {info.key: info for info in page.objects}
+        if keys.spec not in objects:
+            return None
+        return _Found(
+            mark=_mark(objects[keys.spec]),
+            is_deleted=keys.delete in objects,
+            may_be_cancelled=keys.cancel in objects,
+            rounds=tuple(sorted({n for key in objects if (n := round_of(key)) is not None})),
+            objects=frozenset(objects),
+        )
+
+    def _found_among_many(self, keys: JobKeys) -> _Found | None:
+        made = _or_none(lambda: self.jobs.objects.stat(keys.spec))
+        if made is None:
+            return None
+        is_deleted, rounds = self.jobs.objects.exists(keys.delete), self.jobs.rounds(keys)
+        return _Found(_mark(made), is_deleted, True, rounds, None)
+
+    def _end_of(self, keys: JobKeys, number: int, found: _Found) -> RoundEnd | None:
+        if not found.rounds or (found.objects is not None and keys.result(number) not in found.objects):
+            return None
+        return _or_none(lambda: self._end(keys, number, found.mark))
 
     def _round(self, keys: JobKeys, number: int, end: RoundEnd | None) -> RoundFacts:
         has_plan = end is not None or self.jobs.plan(keys, number) is not None
@@ -208,6 +255,11 @@ def extent_of(view: JobView | None) -> Extent:
     progress, ended = progress_of(view), view.ended_now()
     num_ended = sum(window.is_silent or window.index in ended for window in view.windows)
     return Extent(progress.ended_seconds, progress.total_seconds, num_ended, len(view.windows))
+
+
+def _mark(spec: ObjectInfo) -> str:
+    """Tells two specs of one key apart, to the second: listings and heads of requests agree on no more."""
+    return f"{spec.etag} {int(spec.modified_time.timestamp())}"
 
 
 def _extent_of_rows(rows: Sequence[dict[str, Any]]) -> Extent:

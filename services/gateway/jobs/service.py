@@ -127,7 +127,9 @@ class JobServicer(job_service_pb2_grpc.JobServiceServicer):
 
     async def GetJob(self, request: api.GetJobRequest, context: object) -> api.GetJobResponse:
         """A job as it stands."""
-        return api.GetJobResponse(job=job_message(await self._read(job_id_in(request.name))))
+        jobs, tenant, job_id = self._jobs, current_call().tenant, job_id_in(request.name)
+        found = await jobs.in_thread(lambda: jobs.reader.read(tenant, job_id))
+        return api.GetJobResponse(job=job_message(found))
 
     async def ListJobs(self, request: api.ListJobsRequest, context: object) -> api.ListJobsResponse:
         """A page of jobs."""

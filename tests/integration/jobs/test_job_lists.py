@@ -104,5 +104,5 @@ def test_first_page_of_many_reads_only_its_own_jobs(served: JobGateway) -> None:
         page = client.list_jobs(page_size=50)
     assert len(page.jobs) == 50 and page.next_token
     counts = served.objects.calls
-    assert counts["list_folders"] <= 2 + 50 and counts["list_objects"] == 0
-    assert sum(counts.values()) <= 50 * 6 + 2
+    assert counts["list_folders"] == 2  # jobs and batches
+    assert counts == {"list_folders": 2, "list_objects": 50, "get": 50}

@@ -6,6 +6,7 @@ import json
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -21,7 +22,8 @@ from eureka.clients.gateway_job_types import (
 from eureka.clients.gateway_types import RetryPolicy, Upload
 from eureka.errors import EurekaError, NotFoundError, WrongStateError
 from eureka.types import Task
-from tests.helpers.job_gateway import SPOKEN, Faults, JobGateway, ended, put
+from services.gateway.jobs import reading
+from tests.helpers.job_gateway import SPOKEN, Faults, JobGateway, ended, plain_gateway, put
 from tests.helpers.tcp_proxy import TcpProxy
 from tests.helpers.tone_model import WORDS
 
@@ -196,3 +198,29 @@ def test_watch_goes_on_after_its_connection_was_cut(served: JobGateway, client: 
     assert rest[-1].job.state is JobState.SUCCEEDED
     windows = {each.window for update in rest for each in update.segments}
     assert windows == set(range(rest[-1].job.num_windows))
+
+
+def test_job_of_many_objects_is_read_as_one_of_few(
+    client: GatewayClient, served: JobGateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done = ended(client, client.create_job(put(served, "many/a.wav")))
+    with served.queue.held():
+        waiting = client.create_job(put(served, "many/b.wav"))
+        few = [client.get_job(done.name), client.get_job(waiting.name)]
+        monkeypatch.setattr(reading, "FEW_OBJECTS", 1)
+        assert [client.get_job(done.name), client.get_job(waiting.name)] == few
+        client.cancel_job(waiting.name)
+    served.queue.drain()
+    assert client.get_job(waiting.name).state is JobState.CANCELLED
+
+
+def test_gateway_without_a_queue_says_what_to_set(tmp_path: Path) -> None:
+    with plain_gateway(tmp_path) as target, GatewayClient(target) as client:
+        for action in (
+            client.list_jobs,
+            lambda: client.get_job("jobs/1"),
+            lambda: client.create_job("a.wav"),
+        ):
+            with pytest.raises(WrongStateError) as caught:
+                action()
+            assert caught.value.reason == "JOBS_UNAVAILABLE" and "EUREKA_QUEUE__URL" in caught.value.message
