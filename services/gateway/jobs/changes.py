@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 
 from eureka.clients.task_queue import TaskQueue
 from eureka.errors import StageUnavailableError, WrongStateError
@@ -45,10 +46,9 @@ class JobChanger:
         if found.state.is_final:
             message = f"jobs/{job_id} is {found.state.value}; only one that has not ended can be cancelled"
             raise WrongStateError(message, reason="JOB_ENDED")
-        for one in self._singles(tenant, found):
-            if not one.state.is_final:
-                self._jobs.cancel(one.spec.keys)
-                self._finish(one.spec)
+        running = [one.spec for one in self._singles(tenant, found) if not one.state.is_final]
+        self._reader.side_by_side(lambda spec: self._jobs.cancel(spec.keys), running)
+        self._finish(running)
 
     def retry(self, tenant: str, job_id: str) -> None:
         """Plan what failed as a new round; of a batch for all children that ended with something failed.
@@ -62,11 +62,12 @@ class JobChanger:
             retry_job(self._jobs, found.spec.keys)
             self._creator.enqueue([found.spec])
             return
-        failed = [one for one in self._singles(tenant, found) if self._retry_child(one)]
-        if not failed:
+        children = self._singles(tenant, found)
+        is_retried = self._reader.side_by_side(self._retry_child, children)
+        if not any(is_retried):
             message = f"no child of jobs/{job_id} has ended with something failed"
             raise WrongStateError(message, reason="NOTHING_TO_RETRY")
-        self._creator.enqueue([one.spec for one in failed])
+        self._creator.enqueue([one.spec for one, is_one in zip(children, is_retried, strict=True) if is_one])
 
     def delete(self, tenant: str, job_id: str) -> None:
         """Remove all objects of a job; of a batch the children first, so that it can be done again."""
@@ -75,8 +76,8 @@ class JobChanger:
             found = self._reader.read(tenant, job_id)
             delete_job(objects, found.spec.keys)
             return
-        for child_id in self._reader.batch(tenant, job_id).child_ids():
-            delete_job(objects, JobKeys(tenant, child_id))
+        children = self._reader.batch(tenant, job_id).child_ids()
+        self._reader.side_by_side(lambda child: delete_job(objects, JobKeys(tenant, child)), children)
         objects.delete(batch_key(tenant, job_id))
 
     def _singles(self, tenant: str, found: JobSnapshot) -> list[JobSnapshot]:
@@ -100,8 +101,11 @@ class JobChanger:
             return False
         return True
 
-    def _finish(self, spec: JobSpec) -> None:
-        try:
-            self._queue.enqueue_finish(spec.tenant, spec.job_id)
-        except StageUnavailableError as error:
-            logger.warning("job_not_enqueued", extra={"job_id": spec.job_id, "reason": error.reason})
+    def _finish(self, specs: Sequence[JobSpec]) -> None:
+        """Have results written; where the queue is away, the next sweep does."""
+        for spec in specs:
+            try:
+                self._queue.enqueue_finish(spec.tenant, spec.job_id)
+            except StageUnavailableError as error:
+                logger.warning("job_not_enqueued", extra={"job_id": spec.job_id, "reason": error.reason})
+                return

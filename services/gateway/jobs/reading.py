@@ -21,6 +21,7 @@ from eureka.jobs.states import JobFacts, JobState, ResultHead, RoundFacts, state
 from eureka.storage.keys import JobKeys, round_of
 from eureka.storage.store import ObjectInfo
 
+S = TypeVar("S")
 T = TypeVar("T")
 
 KEPT_SPECS, KEPT_ENDS, KEPT_BATCHES = 2_048, 16_384, 64
@@ -151,7 +152,11 @@ class JobReader:
 
     def find_all(self, tenant: str, job_ids: Iterable[str]) -> list[JobSnapshot | None]:
         """Several, in their order."""
-        return list(self._threads.map(lambda job_id: self._one(JobKeys(tenant, job_id)), job_ids))
+        return self.side_by_side(lambda job_id: self._one(JobKeys(tenant, job_id)), job_ids)
+
+    def side_by_side(self, work: Callable[[S], T], items: Iterable[S]) -> list[T]:
+        """Results of `work`, which must not ask for this itself, in the order of the items."""
+        return list(self._threads.map(work, items))
 
     def batch(self, tenant: str, job_id: str) -> Batch:
         """The batch of that id.

@@ -183,11 +183,12 @@ class JobServicer(job_service_pb2_grpc.JobServiceServicer):
         opened: OpenedResult = await jobs.in_thread(
             lambda: jobs.results.open(tenant, job_id, request.format, request.accepts_link)
         )
-        yield api.GetResultResponse(head=opened.head)
         reader = opened.reader
         if reader is None:
+            yield api.GetResultResponse(head=opened.head)
             return
         with closing(reader):
+            yield api.GetResultResponse(head=opened.head)
             while piece := await jobs.in_thread(lambda: reader.read(PIECE_BYTES)):
                 yield api.GetResultResponse(data=piece)
 

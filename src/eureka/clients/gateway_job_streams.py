@@ -21,6 +21,19 @@ Start = Callable[[str, Attempts], Any]
 """Starts the call after a resume token."""
 
 
+WATCH_ATTEMPTS = 30
+"""Attempts at a connection, with pauses that grow to 5 s: two minutes, in which a gateway is replaced."""
+
+
+def watch_attempts(attempts: Attempts, timeout_seconds: float | None) -> Attempts:
+    """Attempts of a watch: no deadline unless one is named, and patience unless none may be repeated."""
+    retry = attempts.retry
+    if retry.max_attempts > 1:
+        retry = replace(retry, max_attempts=max(retry.max_attempts, WATCH_ATTEMPTS))
+    deadline = None if timeout_seconds is None else attempts.deadline
+    return replace(attempts, retry=retry, deadline=deadline)
+
+
 class _Place:
     """Where a watch is, over all its calls; attempts count anew after each message."""
 

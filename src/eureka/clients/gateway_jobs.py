@@ -16,7 +16,7 @@ from eureka.api.v1 import job_service_pb2 as api
 from eureka.clients import gateway_calls as calls
 from eureka.clients import gateway_job_messages as messages
 from eureka.clients.gateway_calls import Attempts, ClientConfig
-from eureka.clients.gateway_job_streams import JobWatch
+from eureka.clients.gateway_job_streams import JobWatch, watch_attempts
 from eureka.clients.gateway_job_types import (
     Job,
     JobFilter,
@@ -134,9 +134,7 @@ class JobCalls:
             resume_token: goes on after that update.
             timeout_seconds: for all of it; None waits as long as the job lasts.
         """
-        attempts = self._config.attempts(timeout_seconds, "")
-        if timeout_seconds is None:
-            attempts = replace(attempts, deadline=None)
+        attempts = watch_attempts(self._config.attempts(timeout_seconds, ""), timeout_seconds)
 
         def start(token: str, attempts: Attempts) -> Any:
             request = api.WatchJobRequest(name=name, resume_token=token)

@@ -15,7 +15,7 @@ from eureka.api.v1 import job_service_pb2 as api
 from eureka.clients import gateway_calls as calls
 from eureka.clients import gateway_job_messages as messages
 from eureka.clients.gateway_calls import Attempts, ClientConfig
-from eureka.clients.gateway_job_streams import AsyncJobWatch
+from eureka.clients.gateway_job_streams import AsyncJobWatch, watch_attempts
 from eureka.clients.gateway_job_types import (
     Job,
     JobFilter,
@@ -109,9 +109,7 @@ class AsyncJobCalls:
         self, name: str, *, resume_token: str = "", timeout_seconds: float | None = None
     ) -> AsyncJobWatch:
         """Updates of a job until it has ended, over as many connections as it takes."""
-        attempts = self._config.attempts(timeout_seconds, "")
-        if timeout_seconds is None:
-            attempts = replace(attempts, deadline=None)
+        attempts = watch_attempts(self._config.attempts(timeout_seconds, ""), timeout_seconds)
 
         def start(token: str, attempts: Attempts) -> Any:
             request = api.WatchJobRequest(name=name, resume_token=token)
