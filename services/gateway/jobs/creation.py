@@ -106,10 +106,14 @@ class JobCreator:
             AlreadyExistsError: REQUEST_ID_REUSED.
             EurekaError: the store is away; nothing was made, or the same request goes on.
         """
-        known = known_job(self._objects, request) if request else None
-        if known is not None and self._exists(spec.tenant, known):
+        if (known := self._made_before(request)) is not None:
             return known
-        found = self.look(spec.tenant, source)
+        try:
+            found = self.look(spec.tenant, source)
+        except NotFoundError:  # the same request may have taken the upload since
+            if (known := self._made_before(request)) is not None:
+                return known
+            raise
         job_id = settle_job(self._objects, request, spec.job_id) if request else spec.job_id
         spec = replace(spec, job_id=job_id)
         if source.is_batch:
@@ -144,6 +148,12 @@ class JobCreator:
             except StageUnavailableError as error:
                 logger.warning("job_not_enqueued", extra={"job_id": spec.job_id, "reason": error.reason})
                 return
+
+    def _made_before(self, request: CreationRequest | None) -> str | None:
+        """Id of the job that the request made; None where there is none yet."""
+        known = known_job(self._objects, request) if request else None
+        is_there = request is not None and known is not None and self._exists(request.tenant, known)
+        return known if is_there else None
 
     def _create_single(self, spec: JobSpec, found: Found) -> None:
         try:

@@ -67,12 +67,17 @@ def test_request_raced_by_eight_threads_makes_one_job(served: JobGateway) -> Non
     assert len(served.queue.planned) == before + 1
 
 
-def test_request_raced_over_one_upload_makes_one_job(served: JobGateway, client: GatewayClient) -> None:
-    upload = client.upload(SPOKEN)
+@pytest.mark.parametrize("is_link", [False, True])
+def test_request_raced_over_one_upload_makes_one_job(
+    served: JobGateway, client: GatewayClient, is_link: bool
+) -> None:
+    upload = Upload(f"uploads/{'ef' * 16}") if is_link else client.upload(SPOKEN)
+    if is_link:
+        served.objects.put(f"acme/{upload.name}", SPOKEN)
 
     def create(_: int) -> str:
         with served.client() as own:
-            return own.create_job(upload, request_id="race-upload").name
+            return own.create_job(upload, request_id=f"race-{upload.name}").name
 
     with ThreadPoolExecutor(8) as threads:
         [name] = set(threads.map(create, range(8)))
