@@ -66,6 +66,7 @@ def running_stack(checkpoint: Path, num_slots: int, **settings: str) -> Iterator
             **dict.fromkeys(PORTS, "0"),
             "CHECKPOINT": str(checkpoint.resolve()),
             "STACK__FOLDER": str(folder.path),
+            "STACK__WORKERS": "0",
             "GATEWAY__UPLOAD_FOLDER": str(Path(scratch) / "uploads"),
             "TRITON__NUM_SLOTS": str(num_slots),
             **settings,
