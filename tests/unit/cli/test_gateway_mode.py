@@ -164,7 +164,7 @@ def test_gateway_mode_imports_neither_torch_nor_av(gateway: SmallGateway, target
 
 
 def test_this_process_without_the_model_says_what_to_install(clip: Path) -> None:
-    found = _run_without(["torch"], ["transcribe", str(clip), "--local"])
+    found = _run_without(["av"], ["transcribe", str(clip), "--local"])
     assert found.returncode == 2
     assert "eureka[local]" in found.stderr and "(NOT_INSTALLED)" in found.stderr
 
