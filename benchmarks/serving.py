@@ -52,7 +52,7 @@ NUM_SLOTS = 16
 NUM_TOKENS = 64
 CLIP_SECONDS, NUM_CLIPS = 5.0, 4
 
-STREAMS = {1: 4, 8: 2, 16: 2, 32: 1, 64: 1}
+STREAMS = {1: 8, 8: 6, 16: 6, 32: 3, 64: 2}
 """Streams at once -> questions that each asks."""
 
 NUM_FIRST_TOKENS = 25

@@ -1,9 +1,8 @@
 """The sides that `serving.py` compares: the same answers from an engine of this process and from servers.
 
 Each side answers streams in a closed loop: a stream asks, takes all deltas, asks again. All sides decode the
-same conversations greedily to the same number of tokens. A small model ends its answers early, which would
-leave nothing to measure; so the conversation holds a closed turn and repetition is punished beyond measure,
-which rules out the end token, as every token that was seen.
+same conversations to about the same number of tokens. A small model ends its answers early, which would leave
+nothing to measure; so tokens are drawn at a temperature at which all are about equally likely.
 """
 
 from __future__ import annotations
@@ -50,8 +49,9 @@ from eureka.types import (
 
 GREETING, QUESTION = "hello", "what is heard?"
 
-NO_REPETITION = 1_000.0
-"""A penalty under which no token comes twice, and the end token, seen in the prompt, not at all."""
+ANY_TOKEN = 50.0
+"""A temperature at which all ids are about equally likely: one answer in twenty ends before its limit,
+whatever the checkpoint would say."""
 
 
 @dataclass(slots=True)
@@ -117,8 +117,8 @@ def wav_of(pcm: Pcm) -> bytes:
 
 
 def sampling(max_new_tokens: int) -> SamplingParams:
-    """Greedy, and never at its end before `max_new_tokens`."""
-    return SamplingParams(max_new_tokens, repetition_penalty=NO_REPETITION)
+    """The same draws on all sides; an answer hardly ever ends before `max_new_tokens`."""
+    return SamplingParams(max_new_tokens, temperature=ANY_TOKEN, seed=1)
 
 
 def instruction(num_audio_tokens: int) -> Instruction:

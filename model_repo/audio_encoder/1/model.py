@@ -24,11 +24,10 @@ class TritonPythonModel:
             pb_utils, "eureka_audio_seconds_total", "Seconds of audio that went through the encoder"
         )
 
-    def execute(self, requests: list[Any]) -> list[Any]:
+    def execute(self, requests: list[Any]) -> None:
         """One response a request."""
-        responses = answer_each(pb_utils, AUDIO_ENCODER, requests, self._encode)
+        answer_each(pb_utils, AUDIO_ENCODER, requests, self._encode)
         self._audio_seconds.follow(self._encoder.encoded_seconds)
-        return responses
 
     def _encode(self, inputs: Arrays) -> Arrays:
         items = split_items(inputs[PCM.name], inputs[ITEM_LENGTHS.name])

@@ -27,11 +27,10 @@ class TritonPythonModel:
             [{"expert": str(expert)} for expert in range(len(self._adapter.expert_tokens))],
         )
 
-    def execute(self, requests: list[Any]) -> list[Any]:
+    def execute(self, requests: list[Any]) -> None:
         """One response a request."""
-        responses = answer_each(pb_utils, MOE_ADAPTER, requests, self._adapt)
+        answer_each(pb_utils, MOE_ADAPTER, requests, self._adapt)
         self._expert_tokens.follow(*self._adapter.expert_tokens)
-        return responses
 
     def _adapt(self, inputs: Arrays) -> Arrays:
         return {AUDIO_EMBEDDINGS.name: self._adapter.adapt(inputs[ENCODER_FRAMES.name])}

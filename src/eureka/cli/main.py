@@ -23,6 +23,7 @@ from eureka.cli import (
 )
 from eureka.cli.arguments import CommandParser
 from eureka.errors import EurekaError
+from eureka.runtime.threads import quiet_threads
 
 EXIT_CANNOT_START = 2
 EXIT_INTERRUPTED = 130
@@ -30,6 +31,7 @@ EXIT_INTERRUPTED = 130
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; the exit status."""
+    quiet_threads()
     arguments = build_parser().parse_args(argv)
     _write_utf8()
     try:

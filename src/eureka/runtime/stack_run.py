@@ -29,6 +29,7 @@ from eureka.runtime.stack_plan import GATEWAY, REDIS, TRITON, WORKER, Component,
 from eureka.runtime.stack_probe import prove_inference
 from eureka.runtime.stack_process import Part, ServicePart, TritonPart
 from eureka.runtime.stack_state import StackFolder
+from eureka.runtime.threads import quiet_threads
 from eureka.runtime.tls import own_servers_tls
 from eureka.runtime.triton import TritonConfig, TritonLauncher
 
@@ -51,6 +52,7 @@ def run_stack(settings: Settings, num_decoders: int | None, on_ready: OnReady) -
     Raises:
         EurekaError: the stack runs already, cannot run here, or did not start.
     """
+    quiet_threads()  # components inherit it
     folder = StackFolder(settings.stack.folder)
     with _disk_errors_told(folder), folder.locked():
         end_left_over(folder, settings.stack.grace_seconds)

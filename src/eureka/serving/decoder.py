@@ -58,8 +58,8 @@ class DecoderOptions:
         context_tokens: longest prompt and answer together, at most the checkpoint's own.
         flush_seconds: tokens of an answer are gathered for at least so long, but for its first and its end.
         max_responses_a_second: of all answers together; where many run, each gathers longer. A response costs
-            about 1 ms of processor time on its way through server, services and client, more than a token of
-            a small model; at most some 3,500 a second get through at all.
+            about 1 ms of processor time on its way through server, services and client, as much as some
+            tokens of a small model; at most some 3,500 a second get through at all.
         drain_seconds: how long `close` lets answers run on before it cancels them.
     """
 
@@ -67,7 +67,7 @@ class DecoderOptions:
     max_waiting: int = 64
     context_tokens: int = 4096
     flush_seconds: float = 0.02
-    max_responses_a_second: float = 400.0
+    max_responses_a_second: float = 160.0
     drain_seconds: float = 5.0
 
 

@@ -121,8 +121,10 @@ def check_round_trip(pb_utils: Any) -> None:
 
 def answer_each(
     pb_utils: Any, spec: ModelSpec, requests: Sequence[Any], answer: Callable[[Arrays], Arrays]
-) -> list[Any]:
+) -> None:
     """One response a request: an error where `answer` raises, and where the caller has gone meanwhile.
+
+    Each goes out as soon as it is there: what comes next begins with a batch's first, not behind its last.
 
     Args:
         pb_utils: Triton's.
@@ -130,7 +132,10 @@ def answer_each(
         requests: as execute got them.
         answer: arrays by name in, arrays by name out, for one request.
     """
-    return [_answer(pb_utils, spec, request, answer) for request in requests]
+    final = pb_utils.TRITONSERVER_RESPONSE_COMPLETE_FINAL
+    for request in requests:
+        sender = request.get_response_sender()
+        sender.send(_answer(pb_utils, spec, request, answer), flags=final)
 
 
 def read_inputs(pb_utils: Any, spec: ModelSpec, request: Any) -> dict[str, NDArray[Any]]:
