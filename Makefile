@@ -65,7 +65,7 @@ bench-peers: $(VENV)/.ready-dev ## speed against llama.cpp (built from source) a
 	@$(BIN)/python benchmarks/peers.py
 
 bench-serving: $(VENV)/.ready-dev ## the local stack against the engine in one process, 1 to 64 streams
-	@$(BIN)/python benchmarks/serving.py
+	@OPENBLAS_NUM_THREADS=1 $(BIN)/python benchmarks/serving.py
 
 clean: ## remove caches and build outputs; .venv, .cache and runs stay
 	@rm -rf build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage
