@@ -35,7 +35,7 @@ def nano_config() -> EurekaConfig:
             tie_word_embeddings=True,
         ),
         windowing="per_item",
-        best_window_seconds=10.0,
+        best_window_seconds=7.0,
         thinking="none",
         time_step_seconds=0.2,
         repetition_penalty=1.0,  # digits and times do repeat
