@@ -1,7 +1,8 @@
 """make demo: a sample made on the spot (or a file) is heard, judged and drawn.
 
 The way from bytes to text is that of the other commands (`local`). What is said about the sample is
-printed beside what was heard of it, with the error between them, and a picture is written.
+printed beside what was heard of it, with the error between them, and a picture is written. With --served
+the sample goes through the local stack, too, and a longer recording is heard there as a job.
 """
 
 from __future__ import annotations
@@ -13,22 +14,25 @@ import time
 import wave
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from eureka.audio.log_mel import log_mel
+from eureka.cli.demo_job import LongFile, show_job
 from eureka.cli.demo_picture import DemoPicture, LaneItem, draw_picture, mel_ticks
 from eureka.cli.demo_served import show_served
 from eureka.cli.demo_text import Classified, DemoOutcome, outcome_lines, picture_texts
 from eureka.cli.local import LocalModel, checkpoint_folder, open_local
 from eureka.engine.audio_parts import RoutedTokens
 from eureka.errors import EurekaError
+from eureka.evaluation.demo_recording import make_demo_recording
 from eureka.evaluation.demo_sample import DemoSample, make_demo_sample
 from eureka.evaluation.sets import SOUND_LABELS
 from eureka.pipeline.results import ResultBuilder
-from eureka.runtime.settings import checkout_root, load_settings
+from eureka.runtime.settings import Settings, checkout_root, load_settings
 from eureka.training.sound_labels import is_speech_phrase
 from eureka.types import SAMPLE_RATE_HZ, SAMPLES_PER_AUDIO_TOKEN, Ending, HearingResult, Pcm, Task
 
@@ -51,7 +55,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         "--output", type=Path, default=checkout_root() / "build" / "demo", help="folder to write to"
     )
     parser.add_argument(
-        "--served", action="store_true", help="hear it through the local stack too, where one can run"
+        "--served",
+        action="store_true",
+        help="hear it through the local stack too, and a longer file as a job there, where these can run",
     )
     arguments = parser.parse_args(argv)
     try:
@@ -88,8 +94,21 @@ def run_demo(arguments: argparse.Namespace) -> None:
         print(f"sample    {path}   (make demo SEED={seed} makes it again)")
     if arguments.served:
         print(f"took      {time.perf_counter() - started:.1f} s up to here\n", flush=True)
-        show_served(settings, checkpoint, path, outcome.transcript.text)
+        long = partial(_long_file, arguments, settings, seed)
+        then = partial(show_job, settings, make=long, output=arguments.output)
+        show_served(settings, checkpoint, path, outcome.transcript.text, then)
         print(f"took      {time.perf_counter() - started:.1f} s in all")
+
+
+def _long_file(arguments: argparse.Namespace, settings: Settings, seed: int | None) -> LongFile:
+    """What the job hears: the user's file, or a recording made here that begins with the sample."""
+    if seed is None:
+        return LongFile(arguments.audio, "the same file")
+    recording, path = make_demo_recording(seed, settings.data_folder), arguments.output / "recording.wav"
+    write_wav(path, recording.pcm)
+    seconds = len(recording.pcm) / SAMPLE_RATE_HZ
+    note = f"{seconds:.1f} s: {len(recording.samples)} samples as above, silence behind each"
+    return LongFile(path, note, recording.text)
 
 
 def listen(local: LocalModel, path: Path, sample: DemoSample | None, seed: int | None) -> DemoOutcome:

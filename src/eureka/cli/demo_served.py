@@ -2,6 +2,7 @@
 
 A gateway embeds audio by one of two paths, so a second gateway stands beside that of the stack for the other
 one. A stack that runs already is used and left running; otherwise one is started, and stopped at the end.
+What comes after on the same stack, a job, is given by the caller.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import subprocess
 import time
 import urllib.request
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,6 +30,7 @@ PATHS = ("fused", "two_stage")
 """Embeddings by one call of the encoder service, or by encoder and then adapter service."""
 
 _SERVICES = ("encoder", "adapter", "decoder")
+_DIFFERENT = "TEXTS_DIFFER"
 _GATEWAY_SECONDS = 60.0
 _METRICS_SECONDS = 5.0
 _POLL_SECONDS = 0.1
@@ -60,35 +62,60 @@ class Served:
         return f"{self.path:<10}{text}   ({self.seconds:.2f} s; requests served: {counts})"
 
 
-def show_served(settings: Settings, checkpoint: Path, audio: Path, local_text: str) -> None:
-    """Hear `audio` through a stack and print what came; where none can run, print why.
+def show_served(
+    settings: Settings,
+    checkpoint: Path,
+    audio: Path,
+    local_text: str,
+    then: Callable[[str, StackFolder], None],
+) -> None:
+    """Hear `audio` through a stack and print what came; what cannot run is named with its reason.
+
+    Args:
+        settings: of the process.
+        checkpoint: folder.
+        audio: file.
+        local_text: transcript of the same file in this process.
+        then: a job on the same stack; takes the gateway's address and the stack's folder.
 
     Raises:
         WrongStateError: reason TEXTS_DIFFER; the two paths disagree.
         EurekaError: with CI=true, where nothing may be left out.
     """
+    with (
+        _named_if_left_out("the served stack, and the job on it"),
+        _stack(settings, checkpoint) as (gateway, folder),
+    ):
+        with _named_if_left_out("the calls through the stack"):
+            served = list(_hear(settings, gateway, folder, audio))
+            print(_compared({call.text for call in served}, local_text), flush=True)
+        with _named_if_left_out("the job"):
+            then(gateway, folder)
+
+
+@contextmanager
+def _named_if_left_out(part: str) -> Iterator[None]:
+    """Goes on after a part that cannot run, and says why; texts that differ are an error at any time."""
     try:
-        served = list(_hear(settings, checkpoint, audio))
+        yield
     except EurekaError as error:
-        if os.environ.get("CI") == "true":
+        if os.environ.get("CI") == "true" or error.reason == _DIFFERENT:
             raise
-        print(f"Left out: the served stack ({error.reason}: {error.message})")
-        return
-    texts = {call.text for call in served}
+        print(f"Left out: {part} ({error.reason}: {error.message})", flush=True)
+
+
+def _compared(texts: set[str], local_text: str) -> str:
     if len(texts) > 1:
-        raise WrongStateError("the two embedding paths gave different texts", reason="TEXTS_DIFFER")
+        raise WrongStateError("the two embedding paths gave different texts", reason=_DIFFERENT)
     note = "and the same" if texts == {local_text} else "not the same"
-    print(f"texts     the same by both paths, {note} as in one process")
+    return f"texts     the same by both paths, {note} as in one process"
 
 
-def _hear(settings: Settings, checkpoint: Path, audio: Path) -> Iterator[Served]:
+def _hear(settings: Settings, gateway: str, folder: StackFolder, audio: Path) -> Iterator[Served]:
     """One call by each path, told as it comes."""
     own = settings.gateway.embedding_path
     other = next(path for path in PATHS if path != own)
-    with (
-        _stack(settings, checkpoint) as (gateway, folder),
-        _second_gateway(settings, folder, other) as second,
-    ):
+    with _second_gateway(settings, folder, other) as second:
         for path, address in sorted({own: gateway, other: second}.items()):
             served = _transcribe(settings, folder, audio, path, address)
             print(served.line, flush=True)
