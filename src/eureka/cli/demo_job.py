@@ -1,7 +1,7 @@
 """The last part of make demo: a longer file as a job, on the queue and the worker of the running stack.
 
 It is made by the client library, watched to its end, and its result downloaded. The job itself is deleted
-then, so that demos leave nothing in the store.
+then, so that demos leave neither audio nor results in the store.
 """
 
 from __future__ import annotations
