@@ -41,6 +41,8 @@ def triton(
         metrics_port=metrics,
         environment={
             "EUREKA_CHECKPOINT": str(tiny_checkpoint),
+            # Slower than the default, which leaves time to look at what happens between two tokens.
+            "EUREKA_BACKEND": "reference",
             "EUREKA_TRITON__NUM_SLOTS": str(NUM_SLOTS),
             "EUREKA_TRITON__MAX_WAITING": str(MAX_WAITING),
         },

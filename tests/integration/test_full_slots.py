@@ -7,6 +7,7 @@ import statistics
 import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from eureka.clients.triton import TritonClient
 from eureka.errors import QueueFullError
 from eureka.runtime.health import HealthMonitor, HealthTimes
 from eureka.runtime.triton import TritonLauncher
-from eureka.types import CallContext
+from eureka.types import CallContext, Priority
 from services.gateway.main import probe
 from tests.helpers.gateway_stack import Stack, conversation, metrics_at, running_stack, until
 from tests.integration.conftest import MAX_WAITING, NUM_SLOTS
@@ -112,7 +113,8 @@ async def occupied(stack: Stack, triton: TritonLauncher, num_requests: int) -> A
     """So many requests in the engine that do not end by themselves; at the end it is empty again."""
     async with AsyncExitStack() as streams:
         for seed in range(num_requests):
-            request, context = stack.long_request(seed), CallContext(f"occupies-{seed}")
+            request = replace(stack.long_request(seed), priority=Priority.INTERACTIVE)  # nobody may pause it
+            context = CallContext(f"occupies-{seed}")
             deltas = await streams.enter_async_context(aclosing(stack.stages.generate(request, context)))
             if seed < NUM_SLOTS:
                 await anext(deltas)
