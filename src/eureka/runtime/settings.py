@@ -72,7 +72,7 @@ class Settings(BaseSettings):
     backend: Literal["auto", "onnx", "reference"] = "auto"
     """What computes: onnx (CPU, no torch), reference (torch), or auto: onnx for float32 on a CPU."""
     numerics: Literal["exact", "fast"] = "exact"
-    """float32 throughout, or int8 products in the linears of decoder and adapter (onnx only)."""
+    """float32 throughout, or int8 products in the linears of the decoder's blocks (onnx only)."""
     batch_invariant: bool = False
     """Results are the same bytes whatever else runs, for a part of the speed."""
     dtype: Literal["float32", "bfloat16", "float16"] = "float32"

@@ -64,7 +64,8 @@ class _DecoderWriter:
     def _attend(self, layer: int, normed: str) -> str:
         graph, config, of = self._graph, self._config, self._of(layer)
         names = ("self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj")
-        joined = graph.linear(normed, np.concatenate([of(name) for name in names]))
+        # In float32 whatever the numerics: int8 wins nothing here, and what is cached is read by all to come.
+        joined = graph.linear(normed, np.concatenate([of(name) for name in names]), may_be_int8=False)
         kv_width = config.num_key_value_heads * config.head_dim
         queries, keys, values = graph.split(
             joined, [config.num_attention_heads * config.head_dim, kv_width, kv_width]

@@ -29,7 +29,7 @@ _IR_VERSION = 10
 _INLINE_BYTES = 1024
 _ALIGNMENT = 64
 
-BLOCK = 64
+BLOCK = 16
 """Neighbouring weights of one output that share a scale in int8 linears."""
 
 Dim = int | str
