@@ -41,10 +41,10 @@ def test_graph_is_written_once(checkpoint: Path, tmp_path: Path, monkeypatch: py
 
 def test_other_weights_and_numerics_get_graphs_of_their_own(checkpoint: Path, tmp_path: Path) -> None:
     cache = tmp_path / "cache"
-    GraphStore(plan_load(checkpoint), cache_folder=cache).open_adapter()
-    GraphStore(plan_load(checkpoint), "fast", cache_folder=cache).open_adapter()
+    GraphStore(plan_load(checkpoint), cache_folder=cache).open_decoder(64)
+    GraphStore(plan_load(checkpoint), "fast", cache_folder=cache).open_decoder(64)
     save_checkpoint(tiny_model(seed=5), checkpoint)
-    GraphStore(plan_load(checkpoint), cache_folder=cache).open_adapter()
+    GraphStore(plan_load(checkpoint), cache_folder=cache).open_decoder(64)
     assert len(names(cache)) == 3
 
 
@@ -102,7 +102,7 @@ def test_quantised_rows_are_near_and_symmetric() -> None:
     weight = np.random.default_rng(0).standard_normal((5, 128)).astype(np.float32)
     weight[2, :64] = 0  # a block without a scale
     packed, scales = quantise_rows(weight)
-    assert packed.shape == (5, 2, 64)
+    assert packed.shape == (5, 128 // BLOCK, BLOCK)
     restored = (packed.astype(np.float32) - 128) * scales[..., None]
     assert np.abs(restored.reshape(5, 128) - weight).max() <= np.abs(weight).max() / 127
     assert not restored[2, 0].any()
