@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from eureka.engine.onnx import graph_store
-from eureka.engine.onnx.graph_builder import GRAPH_FILE, WEIGHTS_FILE, quantise_rows
+from eureka.engine.onnx.graph_builder import BLOCK, GRAPH_FILE, WEIGHTS_FILE, quantise_rows
 from eureka.engine.onnx.graph_store import GraphStore
 from eureka.model.eureka_audio import save_checkpoint
 from eureka.model.load_plan import plan_load
