@@ -22,7 +22,6 @@ from eureka.api.v1 import (
 )
 from eureka.audio.decode import DecodeLimits
 from eureka.audio.decode_pool import DecodePool
-from eureka.clients.channels import ChannelConfig, open_channel
 from eureka.clients.decoder_wire import duration_of
 from eureka.clients.metadata import new_request_id
 from eureka.clients.stages import StageClients
@@ -34,8 +33,8 @@ from eureka.runtime.keys import KeyFile
 from eureka.runtime.metrics import MetricsServer, serve_metrics
 from eureka.runtime.settings import Settings
 from eureka.runtime.settings_sections import GatewaySettings, check_exposure
+from eureka.runtime.stages import open_stages
 from eureka.runtime.storage import open_store
-from eureka.runtime.tls import channel_tls
 from eureka.types import (
     SAMPLES_PER_AUDIO_TOKEN,
     CallContext,
@@ -179,21 +178,6 @@ def upload_limits(section: GatewaySettings) -> UploadLimits:
         ttl_seconds=section.upload_ttl_seconds,
         max_tenant_running=section.max_tenant_uploads,
         min_free_bytes=section.min_free_upload_bytes,
-    )
-
-
-def open_stages(settings: Settings) -> StageClients:
-    """Clients of the stages that the settings name."""
-    section = settings.gateway
-
-    def channel(target: str) -> grpc.aio.Channel:
-        return open_channel(ChannelConfig(target, channel_tls(settings.tls), settings.max_message_bytes))
-
-    return StageClients(
-        channel(section.encoder_target),
-        channel(section.adapter_target),
-        channel(section.decoder_target),
-        section.embedding_path,
     )
 
 

@@ -31,6 +31,7 @@ from eureka.pipeline.engine_decoder import EngineDecoder
 from eureka.pipeline.listener import Listener
 from eureka.pipeline.options import ListenerSettings
 from eureka.runtime.settings import Settings
+from eureka.runtime.stages import open_stages
 from eureka.text.prompts import PromptBuilder
 from eureka.text.tokenizer import Tokenizer
 from eureka.types import Instruction, Pcm, SamplingParams, Task, TextPart, TextRequest, Turn
@@ -38,7 +39,7 @@ from services.adapter.main import build as build_adapter
 from services.decoder.checkpoint import read_checkpoint
 from services.decoder.main import build as build_decoder
 from services.encoder.main import build as build_encoder
-from services.gateway.main import RunningGateway, open_stages, start_gateway
+from services.gateway.main import RunningGateway, start_gateway
 from services.stage import start_stage
 from services.triton import open_triton
 
