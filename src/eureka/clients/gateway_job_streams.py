@@ -143,7 +143,7 @@ class AsyncJobWatch(AsyncIterator[JobUpdate]):
             except grpc.RpcError as failure:
                 await self._go_on_after(failure)
                 continue
-            if response is not grpc.aio.EOF:  # type: ignore[attr-defined]
+            if response is not grpc.aio.EOF:  # type: ignore[attr-defined]  # missing in grpc's stubs
                 return self._place.take(response)
             self._is_closed = True
             if not self._place.has_ended:

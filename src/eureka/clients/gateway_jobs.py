@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import replace
@@ -42,20 +43,21 @@ PART_SUFFIX = ".part"
 """Of a file that is being downloaded."""
 
 
-class JobCalls:
+class JobCalls(ABC):
     """The methods about jobs; `GatewayClient` has the connection."""
 
     _config: ClientConfig
     _jobs: Any
 
+    @abstractmethod
     def upload(
         self, source: AudioSource, *, timeout_seconds: float | None = None, request_id: str = ""
     ) -> Upload:
         """See `GatewayClient`."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _call(self, method: Callable[..., Response], request: object, attempts: Attempts) -> Response:
-        raise NotImplementedError
+        """One unary call with its retries."""
 
     def create_job(
         self,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import replace
 from pathlib import Path
@@ -36,22 +37,23 @@ from eureka.errors import EurekaError
 Response = TypeVar("Response")
 
 
-class AsyncJobCalls:
+class AsyncJobCalls(ABC):
     """The methods about jobs; arguments, results and errors are those of `JobCalls`."""
 
     _config: ClientConfig
     _jobs: Any
 
+    @abstractmethod
     async def upload(
         self, source: AudioSource, *, timeout_seconds: float | None = None, request_id: str = ""
     ) -> Upload:
         """See `GatewayClient`."""
-        raise NotImplementedError
 
+    @abstractmethod
     async def _call(
         self, method: Callable[..., Awaitable[Response]], request: object, attempts: Attempts
     ) -> Response:
-        raise NotImplementedError
+        """One unary call with its retries."""
 
     async def create_job(
         self,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field, fields
 from datetime import datetime
 from enum import StrEnum
@@ -177,19 +178,16 @@ def _plain_sampling(sampling: SamplingParams) -> dict[str, Any]:
 
 def _sampling(given: Fields) -> SamplingParams:
     """Fields that this version does not write yet keep their default."""
-    whole = {name: given.integer(name) for name in ("max_new_tokens", "top_k", "seed") if given.has(name)}
-    shares = {
-        name: given.number(name)
-        for name in (
-            *("temperature", "top_p", "repetition_penalty", "min_p"),
-            *("presence_penalty", "frequency_penalty"),
-        )
-        if given.has(name)
+    readers: dict[str, Callable[[str], Any]] = {
+        **dict.fromkeys(("max_new_tokens", "top_k", "seed"), given.integer),
+        **dict.fromkeys(("temperature", "top_p", "min_p", "repetition_penalty"), given.number),
+        **dict.fromkeys(("presence_penalty", "frequency_penalty"), given.number),
+        "stop": given.strings,
+        "ban_token_ids": given.integers,
     }
-    stop = given.strings("stop") if given.has("stop") else ()
-    banned = given.integers("ban_token_ids") if given.has("ban_token_ids") else ()
+    values = {name: read(name) for name, read in readers.items() if given.has(name)}
     given.end()
-    return SamplingParams(**whole, **shares, stop=stop, ban_token_ids=banned)  # type: ignore[arg-type]
+    return SamplingParams(**values)
 
 
 def _number(given: Fields, name: str) -> float | None:
