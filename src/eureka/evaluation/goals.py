@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from eureka.evaluation.metrics import Interval, Tally
 from eureka.evaluation.report import Row
+from eureka.training.text_generator import TEST_KINDS
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +34,7 @@ GOALS: dict[str, Goal] = {
     "orders_slot_f1": Goal("coffee orders, slot F1", 0.88, 0.95),
     "synthetic_wer": Goal("synthetic speech, unheard voices and texts, WER", 0.07, 0.03, False),
     "synthetic_cer": Goal("synthetic speech, unheard voices and texts, CER", higher_is_better=False),
+    **{f"synthetic_{kind}_wer": Goal(f"of it, {kind}, WER", higher_is_better=False) for kind in TEST_KINDS},
     "scene_event_f1": Goal("scenes of two dev clips, caption event F1", 0.75, 0.82),
     "scene_timed_f1": Goal("scenes, event F1 with start and end within 0.5 s", 0.60, 0.72),
     "scene_start_f1": Goal("scenes, event F1 with the start within 0.5 s"),

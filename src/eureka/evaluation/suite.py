@@ -24,6 +24,7 @@ from eureka.pipeline.pieces import NOTHING_HEARD
 from eureka.training.manifest import MAX_CHILD_AGE, ManifestClip, read_manifest
 from eureka.training.questions import ORDER_QUESTION, parse_order_answer, slot_words
 from eureka.training.sound_labels import speaking_phrase
+from eureka.training.text_generator import TEST_KINDS
 from eureka.types import SegmentSource, Task
 
 SEED = 20_260
@@ -153,10 +154,16 @@ def synthetic_rows(suite: Suite) -> list[Row]:
     except NotFoundError as error:
         return [missing_row(name, error.message) for name in names]
     texts, heard = [clip.text or "" for clip in clips], suite.transcribe(clips)
-    return [
+    rows = [
         tally_row(names[0], metrics.word_errors(texts, heard), "espeak-ng and flite, voices set aside"),
         tally_row(names[1], metrics.character_errors(texts, heard)),
     ]
+    kinds = [clip.clip_id.rsplit("-", 1)[1] for clip in clips]
+    for kind in [kind for kind in TEST_KINDS if kind in kinds]:
+        own = [place for place, of in enumerate(kinds) if of == kind]
+        errors = metrics.word_errors([texts[i] for i in own], [heard[i] for i in own])
+        rows.append(tally_row(f"synthetic_{kind}_wer", errors))
+    return rows
 
 
 def scene_rows(suite: Suite) -> list[Row]:

@@ -33,7 +33,7 @@ _SHARES: dict[str, float] = {
 }
 """Mix of the kinds in training."""
 
-_TEST_KINDS = ("command", "number", "order", "sentence", "prose", "salad", "digits")
+TEST_KINDS = ("command", "number", "order", "sentence", "prose", "salad", "digits")
 """Kinds whose texts can be set aside; read texts are left out, for the real clips speak them."""
 
 
@@ -103,7 +103,7 @@ class TextGenerator:
 
     def draw_test(self, rng: np.random.Generator, kind: str | None = None) -> GeneratedText:
         """A text that no training uses, of `kind` or of one of the kinds with long texts."""
-        kinds = list(_TEST_KINDS)
+        kinds = list(TEST_KINDS)
         weights = np.array([_SHARES[name] for name in kinds])
         kind = kind or str(rng.choice(kinds, p=weights / weights.sum()))
         return self._draw_until(rng, kind, held_out=True)
