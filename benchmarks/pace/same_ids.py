@@ -14,9 +14,9 @@ from pathlib import Path
 import numpy as np
 
 from eureka.engine.backend import Backend
-from eureka.engine.embedder import ReferenceEmbedder
 from eureka.engine.logit_rules import penalise_repetition
 from eureka.engine.reference import ReferenceBackend
+from eureka.engine.reference_parts import reference_embedder
 from eureka.evaluation.sets import load_subset
 from eureka.text.prompts import PromptBuilder
 from eureka.text.tokenizer import Tokenizer
@@ -73,7 +73,7 @@ class _Answers:
     def __init__(self, suite: Suite) -> None:
         side, model = Side(suite.checkpoint), torch_model(suite.checkpoint)
         self._embedder, self._engine = side.embedder(), side.engine(num_slots=1)
-        self._reference_embedder = ReferenceEmbedder(model)
+        self._reference_embedder = reference_embedder(model)
         self._reference = ReferenceBackend(model.backbone, 1)
         self._prompts = PromptBuilder(Tokenizer.from_folder(suite.checkpoint), model.config)
         self._penalty = model.config.repetition_penalty

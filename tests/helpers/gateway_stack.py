@@ -23,9 +23,9 @@ from eureka.api.v1 import content_pb2 as content
 from eureka.api.v1 import model_service_pb2_grpc
 from eureka.clients.channels import ChannelConfig, open_channel
 from eureka.clients.stages import StageClients
-from eureka.engine.embedder import ReferenceEmbedder
 from eureka.engine.engine import Engine
 from eureka.engine.reference import ReferenceBackend
+from eureka.engine.reference_parts import reference_embedder
 from eureka.model.weights import load_checkpoint
 from eureka.pipeline.engine_decoder import EngineDecoder
 from eureka.pipeline.listener import Listener
@@ -125,7 +125,7 @@ def own_listener(checkpoint: Path) -> tuple[Listener, int]:
     engine = Engine(ReferenceBackend(model.backbone, 1), tokenizer.end_id, repetition_penalty=penalty)
     decoder = EngineDecoder(engine, tokenizer, PromptBuilder(tokenizer, model.config))
     settings = ListenerSettings(model.config.name, model.config.best_window_seconds)
-    return Listener(ReferenceEmbedder(model), decoder, settings), tokenizer.end_id
+    return Listener(reference_embedder(model), decoder, settings), tokenizer.end_id
 
 
 def noise(seconds: float, seed: int = 0) -> Pcm:

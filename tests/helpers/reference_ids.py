@@ -10,10 +10,10 @@ import numpy as np
 import torch
 
 from eureka.engine.backend import Prefill
-from eureka.engine.embedder import ReferenceEmbedder
 from eureka.engine.engine import Engine
 from eureka.engine.logit_rules import penalise_repetition
 from eureka.engine.reference import ReferenceBackend
+from eureka.engine.reference_parts import reference_embedder
 from eureka.engine.request import Floats
 from eureka.model.weights import load_checkpoint
 from eureka.pipeline.engine_decoder import EngineDecoder
@@ -63,7 +63,7 @@ class ReferenceIds:
         tokenizer = Tokenizer.from_folder(folder)
         self._penalty = model.config.repetition_penalty
         self._end_id = tokenizer.end_id
-        self._embedder = ReferenceEmbedder(model)
+        self._embedder = reference_embedder(model)
         self._prompts = PromptBuilder(tokenizer, model.config)
         self._backend = ReferenceBackend(model.backbone, 1)
         engine = Engine(self._backend, tokenizer.end_id, repetition_penalty=self._penalty)

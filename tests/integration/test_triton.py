@@ -17,10 +17,10 @@ import pytest
 from eureka.clients.triton import TritonClient, TritonOptions
 from eureka.clients.triton_wire import decoder_request
 from eureka.engine.choice import BackendChoice
-from eureka.engine.embedder import ReferenceEmbedder
 from eureka.engine.engine import Engine
 from eureka.engine.messages import DecoderCall
 from eureka.engine.reference import ReferenceBackend
+from eureka.engine.reference_parts import reference_embedder
 from eureka.engine.request import Label
 from eureka.errors import (
     AlreadyExistsError,
@@ -74,7 +74,7 @@ async def test_two_stages_fused_and_this_process_embed_alike(
     staged = await client.adapt(frames)
     fused = await client.embed(items)
     own_frames = FrameEncoder.from_checkpoint(tiny_checkpoint, BackendChoice()).encode(items)
-    own = ReferenceEmbedder(load_checkpoint(tiny_checkpoint)[0]).embed(items)
+    own = reference_embedder(load_checkpoint(tiny_checkpoint)[0]).embed(items)
     np.testing.assert_array_equal(staged, fused)
     np.testing.assert_allclose(frames, own_frames, rtol=1e-5, atol=1e-5)
     np.testing.assert_allclose(fused, own, rtol=1e-5, atol=1e-5)

@@ -87,11 +87,6 @@ class AudioEmbedder:
             with self._counting:  # by identity: two that saw the same are equal
                 self._watchers = [other for other in self._watchers if other is not seen]
 
-    def embed_many(self, clips: Sequence[Pcm]) -> Iterator[tuple[int, Floats]]:
-        """Embeddings of many requests of one item each; (index, (A, W)), shortest clips first."""
-        for index in sorted(range(len(clips)), key=lambda i: len(clips[i])):
-            yield index, self.embed([clips[index]])
-
     def _tokens(self, items: Sequence[Pcm]) -> Iterator[Floats]:
         """Stacked encoder frames (A, stack * D) of each window."""
         if not items:

@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING, TypeVar
 import torch
 from torch import Tensor, nn
 
+from eureka.engine.audio_embedder import AudioEmbedder
 from eureka.engine.audio_parts import RoutedTokens
 from eureka.engine.request import Floats
 from eureka.model.adapter import MoeAdapter
 from eureka.model.decoder import Decoder
 from eureka.model.encoder import AudioEncoder
+from eureka.model.eureka_audio import EurekaAudio
 from eureka.model.load_plan import ADAPTER_PREFIX, BACKBONE_PREFIX, ENCODER_PREFIX, LoadPlan
 from eureka.model.weights import build_empty, read_adapter, read_tensor
 
@@ -53,6 +55,12 @@ class ReferenceRouter:
             routed.selected.cpu().numpy(),
             routed.gates.float().cpu().numpy(),
         )
+
+
+def reference_embedder(model: EurekaAudio) -> AudioEmbedder:
+    """Encoder and adapter of a model that is loaded, behind pcm in and embeddings out."""
+    encoder = ReferenceEncoder(model.audio_encoder.speech_encoder)
+    return AudioEmbedder(encoder, ReferenceRouter(model.audio_moe_adaptor), model.config)
 
 
 def read_encoder(plan: LoadPlan, choice: BackendChoice) -> ReferenceEncoder:

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.modules.module import register_module_forward_hook
 
-from eureka.engine.embedder import ReferenceEmbedder
+from eureka.engine.reference_parts import reference_embedder
 from eureka.evaluation import composed_sets, sets
 from eureka.evaluation.goals import value_row
 from eureka.evaluation.report import Row
@@ -142,7 +142,7 @@ def _lesson(
 def expert_shares(watched: WatchedModel, lessons: Sequence[Lesson]) -> NDArray[np.float64]:
     """Share of all assignments that each expert gets, (E,); sums to 1."""
     counts = np.zeros(watched.model.audio_moe_adaptor.spec.num_experts)
-    embedder = ReferenceEmbedder(watched.model)
+    embedder = reference_embedder(watched.model)
     with watched_routers() as seen:
         for lesson in lessons:
             embedder.embed([lesson.pcm])
@@ -211,7 +211,7 @@ def mean_loss(watched: WatchedModel, lesson: Lesson) -> float:
     """Mean cross-entropy of the answer's tokens, in nats."""
     model = watched.model
     device = model.backbone.model.embed_tokens.weight.device
-    audio = torch.from_numpy(ReferenceEmbedder(model).embed([lesson.pcm]))
+    audio = torch.from_numpy(reference_embedder(model).embed([lesson.pcm]))
     ids = np.concatenate([lesson.prompt.prompt_ids, lesson.answer_ids])
     embeddings = model.backbone.embed(torch.from_numpy(ids).to(device))  # (L, W)
     places = np.flatnonzero(lesson.prompt.token_type_ids)

@@ -3,8 +3,8 @@ import pytest
 import torch
 
 from eureka.engine.backend import Prefill
-from eureka.engine.embedder import ReferenceEmbedder
 from eureka.engine.reference import ReferenceBackend
+from eureka.engine.reference_parts import reference_embedder
 from eureka.engine.scoring import log_softmax
 from eureka.evaluation import routing
 from eureka.evaluation.hearing import Heard
@@ -43,7 +43,7 @@ def test_expert_shares_sum_to_one_and_match_the_router(watched, lessons):
     shares = routing.expert_shares(watched, lessons)
     assert shares.sum() == pytest.approx(1)
     with routing.watched_routers() as seen:
-        ReferenceEmbedder(watched.model).embed([lessons[0].pcm])
+        reference_embedder(watched.model).embed([lessons[0].pcm])
     assert len(seen) == 1
     assert seen[0].shares.sum(axis=1) == pytest.approx(np.ones(len(seen[0].selected)), rel=1e-5)
     assert ((seen[0].shares > 0).sum(axis=1) == 2).all()
@@ -52,7 +52,7 @@ def test_expert_shares_sum_to_one_and_match_the_router(watched, lessons):
 def test_mean_loss_equals_what_the_engine_scores(watched, lessons):
     lesson = lessons[0]
     backend = ReferenceBackend(watched.model.backbone, num_slots=1)
-    audio = ReferenceEmbedder(watched.model).embed([lesson.pcm])
+    audio = reference_embedder(watched.model).embed([lesson.pcm])
     places = np.flatnonzero(lesson.prompt.token_type_ids)
     first = log_softmax(backend.prefill([Prefill(0, lesson.prompt.prompt_ids, places, audio)])[0])
     rest = backend.continuation_log_probabilities(0, [lesson.answer_ids])[0]

@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from eureka.engine.embedder import ReferenceEmbedder
 from eureka.engine.engine import Engine
 from eureka.engine.reference import ReferenceBackend
+from eureka.engine.reference_parts import reference_embedder
 from eureka.errors import InvalidInputError
 from eureka.pipeline.engine_decoder import EngineDecoder
 from eureka.pipeline.listener import Listener
@@ -46,7 +46,7 @@ class Parts:
     def __init__(self, folder: Path) -> None:
         model = tiny_model()
         tokenizer = small_nano_tokenizer(folder)
-        self.embedder = ReferenceEmbedder(model)
+        self.embedder = reference_embedder(model)
         self.engine = Engine(ReferenceBackend(model.backbone, context_tokens=512), tokenizer.end_id)
         self.tokenizer, self.prompts = tokenizer, PromptBuilder(tokenizer, model.config)
         self.decoder = EngineDecoder(self.engine, tokenizer, self.prompts)

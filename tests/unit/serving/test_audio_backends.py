@@ -11,7 +11,7 @@ import pytest
 
 from eureka.engine.audio_embedder import AudioEmbedder
 from eureka.engine.choice import BackendChoice
-from eureka.engine.embedder import ReferenceEmbedder
+from eureka.engine.reference_parts import reference_embedder
 from eureka.errors import InvalidAudioError, InvalidInputError
 from eureka.model.eureka_audio import save_checkpoint
 from eureka.model.load_plan import plan_load
@@ -66,7 +66,7 @@ def test_encode_then_adapt_equals_the_embedder_exactly(
     assert frames.shape == (4 * num_tokens, encoder.width)
     adapted = adapter.adapt(frames)
     np.testing.assert_array_equal(adapted, AudioEmbedder.open(plan_load(folder), choice).embed(items))
-    reference = ReferenceEmbedder(load_checkpoint(folder)[0]).embed(items)
+    reference = reference_embedder(load_checkpoint(folder)[0]).embed(items)
     np.testing.assert_allclose(adapted, reference, rtol=1e-4, atol=1e-4)
 
 

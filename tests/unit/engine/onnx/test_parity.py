@@ -12,12 +12,12 @@ import torch
 from eureka.engine.audio_embedder import AudioEmbedder
 from eureka.engine.backend import Prefill
 from eureka.engine.choice import BackendChoice
-from eureka.engine.embedder import ReferenceEmbedder
 from eureka.engine.onnx.audio_parts import OnnxEncoder, OnnxRouter
 from eureka.engine.onnx.backend import OnnxBackend
 from eureka.engine.onnx.graph_builder import Numerics
 from eureka.engine.onnx.graph_store import GraphStore
 from eureka.engine.reference import ReferenceBackend
+from eureka.engine.reference_parts import reference_embedder
 from eureka.model.adapter_spec import AdapterSpec
 from eureka.model.eureka_audio import EurekaAudio, save_checkpoint
 from eureka.model.load_plan import plan_load
@@ -115,7 +115,7 @@ def test_embedder_is_that_of_torch(tmp_path: Path) -> None:
         np.random.default_rng(n).normal(0, 0.1, size).astype(np.float32) for n, size in enumerate([9000, 1])
     ]
     ours = AudioEmbedder.open(plan_load(tmp_path), BackendChoice(backend="onnx"))
-    theirs = ReferenceEmbedder(model)
+    theirs = reference_embedder(model)
 
     assert near(ours.embed(items), theirs.embed(items))
     assert ours.encoded_seconds == theirs.encoded_seconds > 0

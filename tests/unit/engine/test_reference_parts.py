@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from eureka.audio.log_mel import log_mel
-from eureka.engine.embedder import ReferenceEmbedder
+from eureka.engine.reference_parts import reference_embedder
 from eureka.errors import InvalidAudioError
 from eureka.model.eureka_audio import EurekaAudio
 from tests.helpers.tiny_model import tiny_model
@@ -23,7 +23,7 @@ def slow_embed(model: EurekaAudio, mel: np.ndarray, num_tokens: int) -> np.ndarr
 
 
 def test_embed_per_item_encodes_each_item_at_its_true_length(model: EurekaAudio) -> None:
-    embedder = ReferenceEmbedder(model)
+    embedder = reference_embedder(model)
     items = [noise(0.5), noise(1.23, 1)]
     ours = embedder.embed(items)
     mels = [log_mel(pcm, 80) for pcm in items]
@@ -35,7 +35,7 @@ def test_embed_per_item_encodes_each_item_at_its_true_length(model: EurekaAudio)
 
 def test_embed_reference_pads_one_stream_and_drops_the_padding() -> None:
     model = tiny_model(windowing="reference", best_window_seconds=30.0)
-    embedder = ReferenceEmbedder(model)
+    embedder = reference_embedder(model)
     items = [noise(0.5), noise(1.0, 1)]
     stream = np.concatenate([log_mel(pcm, 80) for pcm in items], axis=1)
     window = np.full((80, 3000), -1.5, dtype=np.float32)
@@ -47,16 +47,7 @@ def test_embed_reference_pads_one_stream_and_drops_the_padding() -> None:
     assert embedder.encoded_seconds == pytest.approx(num_tokens * 0.08)
 
 
-def test_embed_many_equals_embed_of_each(model: EurekaAudio) -> None:
-    clips = [noise(seconds, seed) for seed, seconds in enumerate((0.4, 2.0, 0.05, 1.1, 12.0, 0.4))]
-    embedder = ReferenceEmbedder(model, max_batch_tokens=40)
-    found = dict(embedder.embed_many(clips))
-    assert sorted(found) == list(range(6))
-    for index, clip in enumerate(clips):
-        np.testing.assert_allclose(found[index], embedder.embed([clip]), rtol=1e-3, atol=1e-4)
-
-
 @pytest.mark.parametrize("items", [[], [noise(1.0), np.zeros(0, np.float32)]], ids=["none", "empty"])
 def test_embed_without_samples_is_refused(model: EurekaAudio, items: list[np.ndarray]) -> None:
     with pytest.raises(InvalidAudioError):
-        ReferenceEmbedder(model).embed(items)
+        reference_embedder(model).embed(items)
