@@ -130,7 +130,7 @@ def test_without_redis_everybody_may_do_everything_and_nobody_sweeps(tmp_path: P
     claims.close()
     queue, ping = CeleryTaskQueue(away), WorkerPing(away)
     with pytest.raises(StageUnavailableError) as caught:
-        queue.enqueue_plan("acme", "id", "normal")
+        queue.enqueue_plan("acme", "id", "default")
     assert caught.value.reason == "QUEUE_UNAVAILABLE"
     assert not ping.answers("worker@nowhere", 0.2)
     queue.close()

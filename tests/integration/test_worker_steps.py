@@ -103,7 +103,7 @@ def test_messages_alone_bring_a_job_to_its_end_with_the_bytes_of_the_local_runne
     workers: Workers, tmp_path: Path
 ) -> None:
     worker, keys = workers.worker(), workers.rig.create(AUDIO)
-    worker.queue.enqueue_plan(keys.tenant, keys.job_id, "normal")
+    worker.queue.enqueue_plan(keys.tenant, keys.job_id, "default")
     done = worker.work()
     assert done[0] == "plan" and done[-1] == "finish" and done.count("window") >= 5
     assert documents(workers.rig, keys) == undisturbed(workers, tmp_path)
@@ -180,7 +180,8 @@ def test_what_is_queued_or_claimed_is_not_queued_again(workers: Workers) -> None
 
 
 def test_lane_reaches_the_engine_as_the_priority_of_each_request(workers: Workers) -> None:
-    for number, (lane, priority) in enumerate({"urgent": Priority.DEFAULT, "bulk": Priority.BULK}.items()):
+    expected = {"interactive": Priority.DEFAULT, "bulk": Priority.BULK}
+    for number, (lane, priority) in enumerate(expected.items()):
         seen: list[Priority] = []
 
         def note(request: TextRequest, _: int, seen: list[Priority] = seen) -> None:

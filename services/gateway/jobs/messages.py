@@ -25,8 +25,8 @@ STATES = {
 }
 
 LANES = {
-    Lane.URGENT: api.JOB_LANE_URGENT,
-    Lane.NORMAL: api.JOB_LANE_NORMAL,
+    Lane.INTERACTIVE: api.JOB_LANE_INTERACTIVE,
+    Lane.DEFAULT: api.JOB_LANE_DEFAULT,
     Lane.BULK: api.JOB_LANE_BULK,
 }
 

@@ -36,7 +36,7 @@ _OWN_FOLDERS = ("jobs", "batches", "requests", "uploads")
 _UPLOAD = re.compile(r"uploads/[0-9a-f]{32}")
 
 _NAMED_LANES: dict[int, Lane] = {number: lane for lane, number in LANES.items()}
-_NAMED_LANES[api.JOB_LANE_UNSPECIFIED] = Lane.NORMAL
+_NAMED_LANES[api.JOB_LANE_UNSPECIFIED] = Lane.DEFAULT
 _NAMED_TASKS: dict[int, Task] = {number: task for task, number in TASKS.items()}
 _NAMED_STATES: dict[int, JobState] = {number: state for state, number in STATES.items()}
 

@@ -10,7 +10,7 @@ from eureka.cli.arguments import positive_int
 if TYPE_CHECKING:
     from eureka.cli.arguments import Commands
 
-LANES = ("urgent", "normal", "bulk")
+LANES = ("interactive", "default", "bulk")
 """Values of --lane; as `JobLane`, which the parser does not import."""
 
 STATES = ("PENDING", "RUNNING", "SUCCEEDED", "PARTIAL", "FAILED", "CANCELLED")
@@ -56,7 +56,7 @@ def _add_create(actions: Commands) -> None:
         "--tasks", type=_tasks, default=TASKS, metavar="LIST", help="transcribe,caption (default: both)"
     )
     create.add_argument("--language", default="", metavar="CODE", help="language of the audio, as a hint")
-    create.add_argument("--lane", choices=LANES, default="normal", help="queue (default: normal)")
+    create.add_argument("--lane", choices=LANES, default="default", help="queue (default: default)")
     create.add_argument(
         "--label", type=_label, action="append", default=[], metavar="K=V", help="may be given several times"
     )

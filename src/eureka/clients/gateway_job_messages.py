@@ -158,7 +158,7 @@ def _options(config: api.JobConfig) -> JobOptions:
     return JobOptions(
         tasks=_tasks(config.tasks),
         language=config.language,
-        lane=JobLane.__members__.get(lane, JobLane.NORMAL),
+        lane=JobLane.__members__.get(lane, JobLane.DEFAULT),
         labels=dict(config.labels),
         deadline_time=_time(config, "deadline_time"),
         retention_seconds=seconds_of(config.retention_duration) if has_retention else None,

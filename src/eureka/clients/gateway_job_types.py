@@ -32,8 +32,8 @@ class JobState(StrEnum):
 class JobLane(StrEnum):
     """Queue of a job; results do not depend on it."""
 
-    URGENT = "urgent"
-    NORMAL = "normal"
+    INTERACTIVE = "interactive"
+    DEFAULT = "default"
     BULK = "bulk"
 
 
@@ -92,7 +92,7 @@ class JobOptions:
 
     tasks: Sequence[Task] = (Task.TRANSCRIBE, Task.CAPTION)
     language: str = ""
-    lane: JobLane = JobLane.NORMAL
+    lane: JobLane = JobLane.DEFAULT
     labels: Mapping[str, str] = field(default_factory=dict)
     deadline_time: datetime | None = None
     retention_seconds: float | None = None

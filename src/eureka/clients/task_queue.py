@@ -19,10 +19,10 @@ WINDOW_TASK = "eureka.window"
 FINISH_TASK = "eureka.finish"
 WEBHOOK_TASK = "eureka.webhook"
 
-LANES = ("urgent", "normal", "bulk")
+LANES = ("interactive", "default", "bulk")
 """Names of `jobs.spec.Lane`; each is a queue of its own, the first is served first."""
 
-DEFAULT_LANE = "normal"
+DEFAULT_LANE = "default"
 
 _QUEUES = {lane: f"{number}-{lane}" for number, lane in enumerate(LANES, 1)}
 """Workers ask queues in the order of their names."""

@@ -38,14 +38,17 @@ _UNSERVED = ("top_logprobs", "constraint")
 class Lane(StrEnum):
     """Queue of a job; results do not depend on it."""
 
-    URGENT = "urgent"
-    NORMAL = "normal"
+    INTERACTIVE = "interactive"
+    DEFAULT = "default"
     BULK = "bulk"
 
     @property
     def priority(self) -> Priority:
-        """How urgent its requests are beside those of callers who wait."""
-        return Priority.DEFAULT if self is Lane.URGENT else Priority.BULK
+        """How urgent its requests are in the engine, where callers of AudioService are above all jobs.
+
+        The lanes default and bulk differ in their queues only.
+        """
+        return Priority.DEFAULT if self is Lane.INTERACTIVE else Priority.BULK
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +82,7 @@ class JobSpec:
     source_key: str | None = None
     tasks: tuple[Task, ...] = (Task.TRANSCRIBE, Task.CAPTION)
     language: str | None = None
-    lane: Lane = Lane.NORMAL
+    lane: Lane = Lane.DEFAULT
     labels: dict[str, str] = field(default_factory=dict)
     deadline_time: datetime | None = None
     max_window_seconds: float | None = None

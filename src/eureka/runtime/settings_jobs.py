@@ -13,6 +13,7 @@ from eureka.clients.task_queue import QueueConfig
 from eureka.errors import InvalidInputError
 from eureka.runtime.settings_sections import Host, Port, VisibleSecret
 
+_LANE = "(interactive|default|bulk)"
 _FROZEN = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
@@ -55,7 +56,7 @@ class WorkerSettings(BaseModel):
     """By which it is asked how it is; empty makes one from its process id."""
     concurrency: int = Field(2, ge=1, le=256)
     """Tasks that one worker runs at a time, each on a thread."""
-    lanes: str = Field("urgent,normal,bulk", pattern=r"^(urgent|normal|bulk)(,(urgent|normal|bulk))*$")
+    lanes: str = Field("interactive,default,bulk", pattern=rf"^{_LANE}(,{_LANE})*$")
     """Lanes that it serves; where several wait, the first goes first."""
     metrics_host: Host = Field("127.0.0.1")
     """Where the metrics are shown, without keys."""

@@ -29,10 +29,10 @@ from tests.helpers.tone_model import WORDS
 
 def test_job_over_a_file_is_heard_and_downloaded(client: GatewayClient, tmp_path: Path) -> None:
     (tmp_path / "words.wav").write_bytes(SPOKEN)
-    options = JobOptions(lane=JobLane.URGENT, labels={"for": "test"}, language="")
+    options = JobOptions(lane=JobLane.INTERACTIVE, labels={"for": "test"}, language="")
     job = client.create_job(tmp_path / "words.wav", options)
     assert job.state in (JobState.PENDING, JobState.RUNNING, JobState.SUCCEEDED)
-    assert job.options.display_name == "words.wav" and job.options.lane is JobLane.URGENT
+    assert job.options.display_name == "words.wav" and job.options.lane is JobLane.INTERACTIVE
     done = ended(client, job)
     assert done.state is JobState.SUCCEEDED and done.progress == 1.0
     assert done.num_windows == done.num_ended >= 3 and done.total_seconds > 20

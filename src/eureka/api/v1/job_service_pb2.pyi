@@ -26,8 +26,8 @@ class JobState(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
 class JobLane(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
     JOB_LANE_UNSPECIFIED: _ClassVar[JobLane]
-    JOB_LANE_URGENT: _ClassVar[JobLane]
-    JOB_LANE_NORMAL: _ClassVar[JobLane]
+    JOB_LANE_INTERACTIVE: _ClassVar[JobLane]
+    JOB_LANE_DEFAULT: _ClassVar[JobLane]
     JOB_LANE_BULK: _ClassVar[JobLane]
 
 class ResultFormat(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
@@ -48,8 +48,8 @@ JOB_STATE_PARTIAL: JobState
 JOB_STATE_FAILED: JobState
 JOB_STATE_CANCELLED: JobState
 JOB_LANE_UNSPECIFIED: JobLane
-JOB_LANE_URGENT: JobLane
-JOB_LANE_NORMAL: JobLane
+JOB_LANE_INTERACTIVE: JobLane
+JOB_LANE_DEFAULT: JobLane
 JOB_LANE_BULK: JobLane
 RESULT_FORMAT_UNSPECIFIED: ResultFormat
 RESULT_FORMAT_JSON: ResultFormat
