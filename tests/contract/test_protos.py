@@ -9,6 +9,7 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
+from google.protobuf.descriptor_pb2 import FileDescriptorSet
 
 from eureka.api.v1 import audio_service_pb2, job_service_pb2, model_service_pb2
 from eureka.runtime.interceptors import METHOD_SCOPES
@@ -35,6 +36,14 @@ def test_every_declaration_has_a_comment(path: Path) -> None:
 
 def test_protos_are_found() -> None:
     assert {path.name for path in PROTOS} >= {"audio_service.proto", "tensor.proto"}
+
+
+def test_released_contract_holds_every_method(repo_root: Path) -> None:
+    """What it lacks may break unseen."""
+    released = FileDescriptorSet.FromString((repo_root / "protos" / "released.binpb").read_bytes())
+    services = [(file.package, service) for file in released.file for service in file.service]
+    known = {f"/{package}.{one.name}/{method.name}" for package, one in services for method in one.method}
+    assert set(METHOD_SCOPES) <= known
 
 
 def test_every_public_method_asks_for_a_scope() -> None:
