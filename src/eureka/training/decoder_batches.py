@@ -23,6 +23,7 @@ from eureka.training.losses import IGNORED
 from eureka.training.recipe import Recipe
 from eureka.training.samples import Truth
 from eureka.training.tasks import TaskRow, TaskWriter
+from eureka.training.text_generator import TextGenerator
 from eureka.training.text_injection import glue
 
 STACK = 4
@@ -91,7 +92,9 @@ class DecoderBatchMaker:
         self._tasks = TaskWriter(tokenizer_folder, config)
         lengths = {k: self._estimate(numbers) for k, numbers in self._cache.kinds.items()}
         if texts is None and recipe.mix.get(INJECTED_KIND, 0) > 0:
-            texts = InjectedTexts(recipe.seed, self._cache.pieces(), self._cache.read_texts())
+            read = self._cache.read_texts()
+            generator = TextGenerator(read, recipe.texts or None)
+            texts = InjectedTexts(recipe.seed, self._cache.pieces(), read, generator=generator)
         if texts is not None:
             lengths[INJECTED_KIND] = texts.num_tokens + _PROMPT_ROOM + texts.num_characters // 3
         self._texts = texts

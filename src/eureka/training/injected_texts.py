@@ -14,7 +14,7 @@ from eureka.training.samples import Truth
 from eureka.training.text_generator import TextGenerator
 from eureka.training.text_injection import PhonePieces
 
-NUM_TEXTS = 48_000
+NUM_TEXTS = 96_000
 _FRAMES_PER_PHONE = 4.6
 _EDGE_FRAMES = 18
 _STACK = 4

@@ -80,6 +80,7 @@ class Recipe:
         reads_cache: name of the stage whose cache and alignment are read.
         mix: share of each kind of sample before the first alignment (encoder) or throughout.
         mix_aligned: shares once real clips are aligned; empty keeps `mix`.
+        texts: share of each kind of text among those that are glued; the generator's own mix when empty.
         encoder_rate: factor on the learning rates of the encoder in the joint stage.
         augmentation: factor on how often each step of augmentation happens; 1 is the full policy.
         frozen: those of PARTS that do not train in the joint stage.
@@ -97,6 +98,7 @@ class Recipe:
     release_folder: str = "checkpoints/eureka-nano"
     mix: dict[str, float] = field(default_factory=dict)
     mix_aligned: dict[str, float] = field(default_factory=dict)
+    texts: dict[str, float] = field(default_factory=dict)
     encoder_rate: float = 0.3
     augmentation: float = 1.0
     frozen: tuple[str, ...] = ()

@@ -8,14 +8,15 @@ are vocabulary.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
-from eureka.errors import NotFoundError
+from eureka.errors import InvalidInputError, NotFoundError
 from eureka.training.orders import generate_order
 from eureka.training.sentence_grammar import SentenceGrammar, grammar_rules
 from eureka.training.word_lists import word_lists
@@ -74,9 +75,14 @@ class TextGenerator:
 
     Args:
         texts: read sentences to draw from as they are; without any, the grammar's prose stands in.
+        shares: how often training draws each kind, in any unit; the mix that the tests keep when None.
+
+    Raises:
+        InvalidInputError: `shares` names a kind that there is not, or gives no share above zero.
     """
 
-    def __init__(self, texts: Sequence[str] = ()) -> None:
+    def __init__(self, texts: Sequence[str] = (), shares: Mapping[str, float] | None = None) -> None:
+        self._kinds, self._shares = _checked(shares or _SHARES)
         self._read = [text for text in texts if not is_held_out(text)]
         self._grammar = SentenceGrammar()
         vocabulary = [word for text in self._read for word in text.split()]
@@ -98,7 +104,7 @@ class TextGenerator:
 
     def draw_train(self, rng: np.random.Generator, kind: str | None = None) -> GeneratedText:
         """A text for training, of `kind` or of a kind drawn by its share."""
-        kind = kind or str(rng.choice(list(_SHARES), p=list(_SHARES.values())))
+        kind = kind or str(rng.choice(self._kinds, p=self._shares))
         return self._draw_until(rng, kind, held_out=False)
 
     def draw_test(self, rng: np.random.Generator, kind: str | None = None) -> GeneratedText:
@@ -128,6 +134,16 @@ class TextGenerator:
 
     def _salad(self, rng: np.random.Generator) -> str:
         return " ".join(self._word(rng) for _ in range(int(rng.integers(2, 9))))
+
+
+def _checked(shares: Mapping[str, float]) -> tuple[list[str], NDArray[np.float64]]:
+    """Kinds, and their shares summing to 1."""
+    weights = np.array(list(shares.values()), dtype=np.float64)
+    unknown = sorted(set(shares) - set(_SHARES))
+    if unknown or (weights < 0).any() or not weights.sum() > 0:
+        message = f"shares of texts must be positive and of kinds {sorted(_SHARES)}; unknown are {unknown}"
+        raise InvalidInputError(message, reason="INVALID_TEXT_SHARES")
+    return list(shares), weights / weights.sum()
 
 
 def _digits(rng: np.random.Generator) -> str:

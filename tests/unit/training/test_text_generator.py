@@ -4,7 +4,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from eureka.errors import NotFoundError
+from eureka.errors import InvalidInputError, NotFoundError
 from eureka.training.sentence_grammar import SentenceGrammar, grammar_rules, number_words
 from eureka.training.text_generator import (
     WAKE_WORDS,
@@ -25,6 +25,26 @@ def test_training_texts_are_never_held_out(texts: TextGenerator) -> None:
     drawn = [texts.draw_train(rng) for _ in range(3000)]
     assert not any(is_held_out(item.text) for item in drawn)
     assert len(Counter(item.kind for item in drawn)) == 11
+
+
+def test_training_draws_kinds_by_the_shares_given() -> None:
+    texts = TextGenerator(shares={"salad": 3.0, "word": 1.0})
+    rng = np.random.default_rng(0)
+    kinds = Counter(texts.draw_train(rng).kind for _ in range(2000))
+    assert set(kinds) == {"salad", "word"}
+    assert 0.7 < kinds["salad"] / 2000 < 0.8
+
+
+def test_shares_leave_the_test_texts_as_they_are() -> None:
+    plain, salads = TextGenerator(), TextGenerator(shares={"salad": 1.0})
+    drawn = [[t.draw_test(np.random.default_rng(seed)) for seed in range(40)] for t in (plain, salads)]
+    assert drawn[0] == drawn[1]
+
+
+@pytest.mark.parametrize("shares", [{"poem": 1.0}, {"salad": -1.0, "word": 2.0}, {"salad": 0.0}])
+def test_shares_that_cannot_be_drawn_are_refused(shares: dict[str, float]) -> None:
+    with pytest.raises(InvalidInputError, match="shares of texts"):
+        TextGenerator(shares=shares)
 
 
 def test_test_texts_are_all_held_out(texts: TextGenerator) -> None:
