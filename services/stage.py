@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import grpc
-from prometheus_client import CollectorRegistry
+from prometheus_client import CollectorRegistry, ProcessCollector
 
 from eureka.errors import EurekaError
 from eureka.runtime.grpc_server import (
@@ -76,6 +76,7 @@ async def start_stage(stage: Stage, section: StageSettings, settings: Settings) 
     Raises:
         WrongStateError: PORT_IN_USE; nothing stays open.
     """
+    stage.metrics.show_ready(lambda: stage.monitor.is_ready)
     with ExitStack() as opened:
         metrics_server = serve_metrics(stage.metrics.registry, section.host, section.metrics_port)
         opened.callback(metrics_server.stop)
@@ -108,8 +109,10 @@ async def run_stage(running: RunningStage) -> None:
 
 
 def new_metrics(component: str) -> Metrics:
-    """Metrics on a registry of their own."""
-    return Metrics(component, CollectorRegistry())
+    """Metrics on a registry of their own, with those of the process."""
+    registry = CollectorRegistry()
+    ProcessCollector(registry=registry)
+    return Metrics(component, registry)
 
 
 def server_config(section: StageSettings, settings: Settings) -> ServerConfig:

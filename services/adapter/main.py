@@ -34,7 +34,7 @@ def build(triton: AdapterTriton, settings: Settings) -> Stage:
         on_reload=metrics.record_model_reload,
     )
     add = functools.partial(
-        adapter_service_pb2_grpc.add_AdapterServiceServicer_to_server, AdapterServicer(triton)
+        adapter_service_pb2_grpc.add_AdapterServiceServicer_to_server, AdapterServicer(triton, metrics)
     )
     return Stage("adapter", SERVICE, ("Adapt",), add, monitor, supervisor, metrics)
 

@@ -10,7 +10,11 @@ from numpy.typing import NDArray
 from eureka.clients.tensors import from_tensor, to_tensor
 from eureka.errors import InvalidInputError
 from eureka.runtime.calls import current_call
+from eureka.runtime.metrics import Metrics
 from eureka.stage.v1 import adapter_service_pb2, adapter_service_pb2_grpc, call_pb2, tensor_pb2
+
+FRAMES_PER_SECOND = 50
+"""Encoder frames of a second of audio."""
 
 FRAMES_PER_TOKEN = 4
 """Encoder frames, 20 ms each, that one audio token of 80 ms stands for."""
@@ -24,10 +28,16 @@ class AdapterModels(Protocol):
 
 
 class AdapterServicer(adapter_service_pb2_grpc.AdapterServiceServicer):
-    """Checks what comes in and asks Triton."""
+    """Checks what comes in and asks Triton.
 
-    def __init__(self, models: AdapterModels) -> None:
+    Args:
+        models: Triton.
+        metrics: of the component.
+    """
+
+    def __init__(self, models: AdapterModels, metrics: Metrics) -> None:
         self._models = models
+        self._metrics = metrics
 
     async def Adapt(
         self, request: adapter_service_pb2.AdaptRequest, context: object
@@ -35,7 +45,8 @@ class AdapterServicer(adapter_service_pb2_grpc.AdapterServiceServicer):
         """Audio embeddings of the frames."""
         frames = frames_of(request.encoder_frames)
         started = perf_counter()
-        embeddings = await self._models.adapt(frames, current_call().deadline)
+        with self._metrics.hearing(len(frames) / FRAMES_PER_SECOND):
+            embeddings = await self._models.adapt(frames, current_call().deadline)
         took = call_pb2.StageDuration(stage="adapt")
         took.duration.FromNanoseconds(int((perf_counter() - started) * 1e9))
         return adapter_service_pb2.AdaptResponse(

@@ -33,7 +33,7 @@ def build(triton: EncoderTriton, settings: Settings) -> Stage:
         times=SupervisorTimes(busy_timeout_seconds=settings.encoder.busy_timeout_seconds),
         on_reload=metrics.record_model_reload,
     )
-    servicer = EncoderServicer(triton, settings.encoder.max_audio_seconds)
+    servicer = EncoderServicer(triton, settings.encoder.max_audio_seconds, metrics)
     add = functools.partial(encoder_service_pb2_grpc.add_EncoderServiceServicer_to_server, servicer)
     return Stage("encoder", SERVICE, ("Encode", "Embed"), add, monitor, supervisor, metrics)
 

@@ -13,6 +13,7 @@ from eureka.clients.tensors import from_tensor, to_tensor
 from eureka.engine.messages import AUDIO_FRONTEND
 from eureka.errors import AudioTooLongError, InvalidAudioError, InvalidInputError, WrongStateError
 from eureka.runtime.calls import current_call
+from eureka.runtime.metrics import Metrics
 from eureka.stage.v1 import call_pb2, encoder_service_pb2, encoder_service_pb2_grpc, tensor_pb2
 from eureka.types import SAMPLE_RATE_HZ, Pcm
 
@@ -39,11 +40,13 @@ class EncoderServicer(encoder_service_pb2_grpc.EncoderServiceServicer):
     Args:
         models: Triton.
         max_audio_seconds: limit of one call.
+        metrics: of the component.
     """
 
-    def __init__(self, models: EncoderModels, max_audio_seconds: float) -> None:
+    def __init__(self, models: EncoderModels, max_audio_seconds: float, metrics: Metrics) -> None:
         self._models = models
         self._max_audio_seconds = max_audio_seconds
+        self._metrics = metrics
         self._has_fused = False
 
     async def Encode(
@@ -52,7 +55,8 @@ class EncoderServicer(encoder_service_pb2_grpc.EncoderServiceServicer):
         """Encoder frames of all items."""
         items = items_of(request.pcm, self._max_audio_seconds)
         started = perf_counter()
-        frames = await self._models.infer_frames(items, current_call().deadline)
+        with self._metrics.hearing(_num_seconds(items)):
+            frames = await self._models.infer_frames(items, current_call().deadline)
         return encoder_service_pb2.EncodeResponse(
             encoder_frames=to_tensor(frames), stage_durations=[duration("encode", started)]
         )
@@ -64,7 +68,8 @@ class EncoderServicer(encoder_service_pb2_grpc.EncoderServiceServicer):
         items = items_of(request.pcm, self._max_audio_seconds)
         await self._check_fused()
         started = perf_counter()
-        embeddings = await self._models.embed(items, current_call().deadline)
+        with self._metrics.hearing(_num_seconds(items)):
+            embeddings = await self._models.embed(items, current_call().deadline)
         return encoder_service_pb2.EmbedResponse(
             audio_embeddings=to_tensor(embeddings), stage_durations=[duration("encode", started)]
         )
@@ -91,7 +96,7 @@ def items_of(tensors: Sequence[tensor_pb2.Tensor], max_audio_seconds: float) -> 
     if not tensors:
         raise InvalidAudioError("the request holds no item of pcm; at least one", reason="EMPTY_AUDIO")
     arrays = [_checked(from_tensor(tensor), i) for i, tensor in enumerate(tensors)]
-    seconds = sum(array.size for array in arrays) / SAMPLE_RATE_HZ
+    seconds = _num_seconds(arrays)
     if seconds > max_audio_seconds:
         raise AudioTooLongError(f"{seconds:.2f} s of audio in one call, at most {max_audio_seconds:g} s")
     return [_to_float(array, i) for i, array in enumerate(arrays)]
@@ -102,6 +107,10 @@ def duration(stage: str, started: float) -> call_pb2.StageDuration:
     message = call_pb2.StageDuration(stage=stage)
     message.duration.FromNanoseconds(int((perf_counter() - started) * 1e9))
     return message
+
+
+def _num_seconds(items: Sequence[NDArray[Any]]) -> float:
+    return sum(item.size for item in items) / SAMPLE_RATE_HZ
 
 
 def _checked(array: NDArray[Any], index: int) -> NDArray[Any]:

@@ -32,6 +32,7 @@ class Accounts:
             generated_tokens=usage.generated_tokens,
             audio_seconds=audio_seconds,
         )
+        self.metrics.record_stages(usage.seconds)
         if "embed" in usage.seconds:  # not so where all was silent, or there was no audio
             self._monitor.record_answer()
         logger.info(

@@ -29,6 +29,11 @@ class Admission:
         self._num_waiting = 0
         self._threads = ThreadPoolExecutor(max_concurrent, thread_name_prefix="call")
 
+    @property
+    def num_waiting(self) -> int:
+        """Calls that wait for a place now."""
+        return self._num_waiting if self._places.locked() else 0
+
     @asynccontextmanager
     async def place(self) -> AsyncIterator[None]:
         """Hold a place, waiting for one where all are taken.

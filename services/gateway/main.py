@@ -122,6 +122,8 @@ async def _start(
     opened.callback(pool.close)
     gateway = build_gateway(settings, stages, served, pool, Accounts(metrics, monitor))
     opened.callback(gateway.admission.close)
+    metrics.show_waiting(lambda: gateway.admission.num_waiting)
+    metrics.show_ready(lambda: monitor.is_ready)
     jobs = Jobs(parts, gateway.uploads, served, section.max_upload_bytes) if parts is not None else None
     if jobs is not None:
         opened.callback(jobs.close)

@@ -180,7 +180,12 @@ def metrics_at(address: str) -> dict[str, float]:
     """All metrics of ours, by name with labels."""
     with urllib.request.urlopen(f"http://{address}/metrics", timeout=5) as reply:
         lines = re.findall(r"^(eureka_\S+) (\S+)$", reply.read().decode(), re.MULTILINE)
-    return {name: float(value) for name, value in lines}
+    return {_short(name): float(value) for name, value in lines}
+
+
+def _short(name: str) -> str:
+    """Without the label that all metrics of Triton's models have."""
+    return name.replace('{component="triton"}', "").replace('component="triton",', "")
 
 
 async def until(holds: Callable[[], bool], seconds: float = 5.0) -> None:

@@ -55,4 +55,9 @@ def ids_of(deltas: list[Delta]) -> list[int]:
 def metrics(triton: TritonLauncher) -> dict[str, float]:
     with urllib.request.urlopen(f"http://{triton.config.metrics_address}/metrics", timeout=5) as reply:
         lines = re.findall(r"^(eureka_\S+) (\S+)$", reply.read().decode(), re.MULTILINE)
-    return {name: float(value) for name, value in lines}
+    return {_short(name): float(value) for name, value in lines}
+
+
+def _short(name: str) -> str:
+    """Without the label that all metrics of Triton's models have."""
+    return name.replace('{component="triton"}', "").replace('component="triton",', "")

@@ -8,7 +8,7 @@ import triton_python_backend_utils as pb_utils
 
 from eureka.engine.messages import AUDIO_ENCODER, ENCODER_FRAMES, ITEM_LENGTHS, PCM
 from eureka.serving.encoder import FrameEncoder, split_items
-from eureka.serving.triton_metrics import TritonCounter
+from eureka.serving.triton_metrics import EncoderMetrics
 from eureka.serving.triton_model import Arrays, answer_each, prepare_process
 
 
@@ -20,14 +20,12 @@ class TritonPythonModel:
         parameters = prepare_process(pb_utils, args)
         self._encoder = FrameEncoder.from_checkpoint(parameters.checkpoint, parameters.choice)
         self._encoder.warm_up()
-        self._audio_seconds = TritonCounter(
-            pb_utils, "eureka_audio_seconds_total", "Seconds of audio that went through the encoder"
-        )
+        self._metrics = EncoderMetrics(pb_utils)
 
     def execute(self, requests: list[Any]) -> None:
         """One response a request."""
         answer_each(pb_utils, AUDIO_ENCODER, requests, self._encode)
-        self._audio_seconds.follow(self._encoder.encoded_seconds)
+        self._metrics.report(self._encoder.encoded_seconds)
 
     def _encode(self, inputs: Arrays) -> Arrays:
         items = split_items(inputs[PCM.name], inputs[ITEM_LENGTHS.name])

@@ -8,7 +8,7 @@ import triton_python_backend_utils as pb_utils
 
 from eureka.engine.messages import AUDIO_EMBEDDINGS, ENCODER_FRAMES, MOE_ADAPTER
 from eureka.serving.adapter import FrameAdapter
-from eureka.serving.triton_metrics import TritonCounter
+from eureka.serving.triton_metrics import AdapterMetrics
 from eureka.serving.triton_model import Arrays, answer_each, prepare_process
 
 
@@ -20,17 +20,12 @@ class TritonPythonModel:
         parameters = prepare_process(pb_utils, args)
         self._adapter = FrameAdapter.from_checkpoint(parameters.checkpoint, parameters.choice)
         self._adapter.warm_up()
-        self._expert_tokens = TritonCounter(
-            pb_utils,
-            "eureka_expert_tokens_total",
-            "Audio tokens that each expert of the adapter served",
-            [{"expert": str(expert)} for expert in range(len(self._adapter.expert_tokens))],
-        )
+        self._metrics = AdapterMetrics(pb_utils, len(self._adapter.expert_tokens))
 
     def execute(self, requests: list[Any]) -> None:
         """One response a request."""
         answer_each(pb_utils, MOE_ADAPTER, requests, self._adapt)
-        self._expert_tokens.follow(*self._adapter.expert_tokens)
+        self._metrics.report(self._adapter.expert_tokens)
 
     def _adapt(self, inputs: Arrays) -> Arrays:
         return {AUDIO_EMBEDDINGS.name: self._adapter.adapt(inputs[ENCODER_FRAMES.name])}

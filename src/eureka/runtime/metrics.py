@@ -1,14 +1,15 @@
 """The metrics of a component, on a registry of its own, and the HTTP port that shows them.
 
-Those of the engine (slots, requests that wait) are at Triton's port, by `serving.triton_metrics`.
+Those of the engine (slots, requests that wait) are at Triton's port, by `serving.triton_metrics`; those of
+jobs are in `job_metrics`.
 
-Labels are few and bounded: component, method, code. Nothing here knows ids, tenants or words.
+Labels are few and bounded: component, method, code, stage. Nothing here knows ids, tenants or words.
 """
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -28,7 +29,7 @@ class Metrics:
     """All metrics of one component.
 
     Args:
-        component: gateway, encoder, adapter, decoder or worker.
+        component: gateway, encoder, adapter, decoder, worker or sweeper.
         registry: where they are registered; one Metrics a registry and component.
     """
 
@@ -46,6 +47,10 @@ class Metrics:
         self._audio = self._counter("audio_seconds", "Audio heard.")
         self._model_reloads = self._counter("model_reloads", "Models loaded again after they were gone.")
         self._running = self._gauge("requests_running", "Calls in progress.")
+        self._waiting = self._gauge("requests_waiting", "Calls that wait for a place.")
+        self._audio_running = self._gauge("audio_seconds_running", "Audio of the calls in progress.")
+        self._ready = self._gauge("ready", "1 while new calls are welcome, else 0.")
+        self._stage = self._histogram("stage_duration", "Of an answer, spent in a stage.", "stage")
 
     @contextmanager
     def running(self) -> Iterator[None]:
@@ -74,6 +79,30 @@ class Metrics:
         self._prompt_tokens.labels(self._component).inc(prompt_tokens)
         self._generated_tokens.labels(self._component).inc(generated_tokens)
         self._audio.labels(self._component).inc(audio_seconds)
+
+    def record_stages(self, seconds: Mapping[str, float]) -> None:
+        """What an answer spent in each stage."""
+        for stage, spent in seconds.items():
+            self._stage.labels(self._component, stage).observe(spent)
+
+    @contextmanager
+    def hearing(self, audio_seconds: float) -> Iterator[None]:
+        """Counts audio as in progress inside the block, and as heard when it ends without an error."""
+        running = self._audio_running.labels(self._component)
+        running.inc(audio_seconds)
+        try:
+            yield
+        finally:
+            running.dec(audio_seconds)
+        self.record_usage(audio_seconds=audio_seconds)
+
+    def show_waiting(self, num_waiting: Callable[[], int]) -> None:
+        """Ask `num_waiting` for the calls that wait, whenever the metrics are read."""
+        self._waiting.labels(self._component).set_function(num_waiting)
+
+    def show_ready(self, is_ready: Callable[[], bool]) -> None:
+        """Ask `is_ready` for the readiness, whenever the metrics are read."""
+        self._ready.labels(self._component).set_function(is_ready)
 
     def record_model_reload(self) -> None:
         """A model that was gone is back."""

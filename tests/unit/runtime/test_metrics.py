@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import urllib.request
 
 import pytest
@@ -20,6 +21,10 @@ NAMES = {
     "eureka_audio_seconds_total",
     "eureka_model_reloads_total",
     "eureka_requests_running",
+    "eureka_requests_waiting",
+    "eureka_audio_seconds_running",
+    "eureka_ready",
+    "eureka_stage_duration_seconds",
 }
 
 
@@ -34,6 +39,29 @@ def test_metrics_have_the_agreed_names() -> None:
         family.name + ("_total" if family.type == "counter" else "") for family in metrics.registry.collect()
     }
     assert found == NAMES
+
+
+def test_audio_of_a_call_runs_and_is_heard_only_when_the_call_succeeds() -> None:
+    metrics = Metrics("encoder", CollectorRegistry())
+    read = functools.partial(metrics.registry.get_sample_value, labels={"component": "encoder"})
+    with pytest.raises(WrongStateError), metrics.hearing(2.5):
+        assert read("eureka_audio_seconds_running") == 2.5
+        raise WrongStateError("no")
+    assert read("eureka_audio_seconds_running") == 0.0
+    assert not read("eureka_audio_seconds_total")
+    with metrics.hearing(2.5):
+        pass
+    assert read("eureka_audio_seconds_total") == 2.5
+
+
+def test_waiting_and_readiness_are_asked_for_when_they_are_read() -> None:
+    metrics, waiting = Metrics("gateway", CollectorRegistry()), [1]
+    metrics.show_waiting(lambda: len(waiting))
+    metrics.show_ready(lambda: len(waiting) < 2)
+    read = functools.partial(metrics.registry.get_sample_value, labels={"component": "gateway"})
+    assert (read("eureka_requests_waiting"), read("eureka_ready")) == (1.0, 1.0)
+    waiting.append(2)
+    assert (read("eureka_requests_waiting"), read("eureka_ready")) == (2.0, 0.0)
 
 
 def test_port_shows_what_was_recorded_and_closes() -> None:
