@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr
 
+from eureka.engine.messages import MODELS
 from eureka.errors import InvalidInputError
 
 _PACKAGE_PARENT = Path(__file__).resolve().parents[3]
@@ -54,6 +55,7 @@ def _without_blanks(key: SecretStr) -> SecretStr:
 VisibleSecret = Annotated[SecretStr, AfterValidator(_without_blanks)]
 """Fit for a header; never printed."""
 
+_MODELS = tuple(model.name for model in MODELS)
 _FROZEN = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
@@ -189,10 +191,14 @@ class DecoderSettings(StageSettings):
 
 
 class TritonSettings(BaseModel):
-    """The model server of the local stack; it has no keys, and so listens on loopback only."""
+    """The model server. It has no keys: the local stack has it on loopback, whatever host says."""
 
     model_config = _FROZEN
 
+    host: Host = Field("127.0.0.1")
+    """Where an image or a pod listens for gRPC and HTTP: loopback, or a network of stages only."""
+    metrics_host: Host = Field("127.0.0.1")
+    """Where an image or a pod shows its metrics, without keys."""
     http_port: Port = Field(8_000)
     """HTTP port."""
     grpc_port: Port = Field(8_001)
@@ -207,6 +213,10 @@ class TritonSettings(BaseModel):
     """Requests that wait for a slot; beyond them RESOURCE_EXHAUSTED."""
     start_timeout_seconds: float = Field(120.0, gt=0)
     """Seconds until all models must answer."""
+    models: str = Field(",".join(_MODELS), pattern=rf"^({'|'.join(_MODELS)})(,({'|'.join(_MODELS)}))*$")
+    """What an image or a pod loads; audio_frontend needs audio_encoder and moe_adapter before it."""
+    grace_seconds: int = Field(30, ge=0)
+    """Seconds that running answers get at a stop of an image or a pod."""
 
 
 class TlsSettings(BaseModel):

@@ -25,12 +25,18 @@ _AMPLITUDE = 0.05
 """About -29 dB of full scale: far above what counts as silence, which would not reach the model."""
 
 
-async def is_serving(address: str, tls: ChannelTls | None = None) -> bool:
-    """Whether the server at `address` is ready by its own health; False also when nobody is there."""
+async def is_serving(address: str, tls: ChannelTls | None = None, service: str = "") -> bool:
+    """Whether the server at `address` is ready by its own health; False also when nobody is there.
+
+    Args:
+        address: host:port.
+        tls: of the channel.
+        service: a name of its health service; empty is its readiness.
+    """
     async with open_channel(ChannelConfig(address, tls)) as channel:
         stub = health_pb2_grpc.HealthStub(channel)
         try:
-            answer = await stub.Check(health_pb2.HealthCheckRequest(), timeout=HEALTH_SECONDS)
+            answer = await stub.Check(health_pb2.HealthCheckRequest(service=service), timeout=HEALTH_SECONDS)
         except grpc.RpcError:
             return False
     return bool(answer.status == health_pb2.HealthCheckResponse.SERVING)

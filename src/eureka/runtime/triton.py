@@ -31,7 +31,7 @@ from eureka.clients.triton_wire import error_of_rpc, probe_request, read_stream_
 from eureka.engine.messages import LLM_DECODER, MODELS
 from eureka.errors import AlreadyExistsError, EurekaError, StageUnavailableError
 from eureka.runtime.triton_left_over import SHARED_MEMORY, remove_left_over, work_prefix
-from eureka.runtime.triton_wheel import TritonWheel, find_triton_wheel
+from eureka.runtime.triton_wheel import TritonWheel, copy_repository, find_triton_wheel
 
 _log = logging.getLogger(__name__)
 
@@ -158,7 +158,7 @@ class TritonLauncher:
         remove_left_over()
         self._work_folder = Path(tempfile.mkdtemp(prefix=work_prefix(os.getpid())))
         backends = self._wheel.build_backends(self._work_folder)
-        repository = self._wheel.copy_repository(self.config.repository, self._work_folder)
+        repository = copy_repository(self.config.repository, self._work_folder)
         # The kernel tells the child of its parent's death when the thread that made it ends, so this
         # thread lives as long as the server.
         self._spawned.clear()

@@ -20,6 +20,7 @@ from eureka.errors import StageUnavailableError
 
 _BACKEND_FILES = ("libtriton_python.so", "triton_python_backend_utils.py")
 _STUB = "triton_python_backend_stub"
+LOOPBACK = "127.0.0.1"
 _OLDEST_GLIBC = (2, 35)
 """The wheel is built as manylinux_2_35."""
 
@@ -55,53 +56,75 @@ class TritonWheel:
         (backend / _STUB).chmod(0o755)
         return backend.parent
 
-    def copy_repository(self, repository: Path, folder: Path) -> Path:
-        """A copy of a model repository in `folder`, byte code included.
-
-        Model processes write byte code whatever the environment says. Byte code that appears later would
-        count as a change, and loading an ensemble would start its members anew (server#7489).
-        """
-        copy = folder / "model_repo"
-        shutil.copytree(repository, copy, ignore=shutil.ignore_patterns("__pycache__"))
-        for source in copy.glob("*/*/*.py"):
-            py_compile.compile(str(source), doraise=True)
-        return copy
-
     def environment(self) -> dict[str, str]:
         """The environment for the server and its model processes.
 
         Without the library path the server hangs; without this PATH its model processes silently use the
-        packages of another Python. Threads of OpenMP, in several processes on few cores, would wait for
-        each other at full load.
+        packages of another Python.
         """
         own = {
             "LD_LIBRARY_PATH": f"{sysconfig.get_config_var('LIBDIR')}:{self.libraries}",
             "PATH": f"{Path(sys.executable).parent}:{os.environ.get('PATH', os.defpath)}",
-            "PYTHONDONTWRITEBYTECODE": "1",
-            "OMP_NUM_THREADS": "1",
-            "OMP_WAIT_POLICY": "PASSIVE",
         }
-        return {**os.environ, **own}
+        return {**os.environ, **model_environment(), **own}
 
-    def arguments(self, backends: Path, repository: Path, ports: Sequence[int]) -> list[str]:
-        """Command line of a server on loopback with explicit model control; ports: http, grpc, metrics."""
-        http, grpc, metrics = ports
-        local = "127.0.0.1"
+    def arguments(
+        self,
+        backends: Path,
+        repository: Path,
+        ports: Sequence[int],
+        host: str = LOOPBACK,
+        metrics_host: str = LOOPBACK,
+    ) -> list[str]:
+        """Command line of a server with explicit model control; ports: http, grpc, metrics."""
         return [
             str(self.root / "bin" / "tritonserver"),
-            f"--model-repository={repository}",
             f"--backend-directory={backends}",
             f"--cache-directory={self.root / 'caches'}",
-            "--model-control-mode=explicit",
-            # Completing would start each model's process twice; ours are complete.
-            "--disable-auto-complete-config",
-            *(f"--{kind}-address={local}" for kind in ("http", "grpc", "metrics")),
-            f"--http-port={http}",
-            f"--grpc-port={grpc}",
-            f"--metrics-port={metrics}",
+            *server_options(repository, ports, host, metrics_host),
             "--allow-gpu-metrics=false",
             "--allow-cpu-metrics=false",
         ]
+
+
+def copy_repository(repository: Path, folder: Path) -> Path:
+    """A copy of a model repository in `folder`, byte code included.
+
+    Model processes write byte code whatever the environment says. Byte code that appears later would
+    count as a change, and loading an ensemble would start its members anew (server#7489).
+    """
+    copy = folder / "model_repo"
+    shutil.copytree(repository, copy, ignore=shutil.ignore_patterns("__pycache__"))
+    for source in copy.glob("*/*/*.py"):
+        py_compile.compile(str(source), doraise=True)
+    return copy
+
+
+def model_environment() -> dict[str, str]:
+    """What model processes get beside ours.
+
+    Threads of OpenMP, in several processes on few cores, would wait for each other at full load.
+    """
+    return {"PYTHONDONTWRITEBYTECODE": "1", "OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE"}
+
+
+def server_options(
+    repository: Path, ports: Sequence[int], host: str = LOOPBACK, metrics_host: str = LOOPBACK
+) -> list[str]:
+    """Options that every server of ours gets; ports: http, grpc, metrics."""
+    http, grpc, metrics = ports
+    return [
+        f"--model-repository={repository}",
+        "--model-control-mode=explicit",
+        # Completing would start each model's process twice; ours are complete.
+        "--disable-auto-complete-config",
+        f"--http-address={host}",
+        f"--grpc-address={host}",
+        f"--metrics-address={metrics_host}",
+        f"--http-port={http}",
+        f"--grpc-port={grpc}",
+        f"--metrics-port={metrics}",
+    ]
 
 
 def find_triton_wheel() -> TritonWheel:

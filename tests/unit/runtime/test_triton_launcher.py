@@ -15,7 +15,7 @@ import pytest
 
 from eureka.errors import AlreadyExistsError
 from eureka.runtime.triton import check_ports, free_ports, log_tail, model_processes
-from eureka.runtime.triton_wheel import TritonWheel
+from eureka.runtime.triton_wheel import TritonWheel, copy_repository
 
 
 def test_busy_port_is_refused_by_its_number() -> None:
@@ -53,8 +53,7 @@ def test_processes_of_a_server_that_is_gone_are_none() -> None:
 
 
 def test_copied_repository_holds_byte_code_and_nothing_stale(tmp_path: Path, repo_root: Path) -> None:
-    wheel = TritonWheel(tmp_path / "root", tmp_path / "libs")
-    copy = wheel.copy_repository(repo_root / "model_repo", tmp_path)
+    copy = copy_repository(repo_root / "model_repo", tmp_path)
     sources = sorted(path.relative_to(copy) for path in copy.rglob("*.py"))
     assert len(sources) == 3
     assert len(list(copy.rglob("__pycache__/model.*.pyc"))) == 3
