@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import grpc
-from prometheus_client import CollectorRegistry, ProcessCollector
 
 from eureka.errors import EurekaError
 from eureka.runtime.grpc_server import (
@@ -106,13 +105,6 @@ async def run_stage(running: RunningStage) -> None:
     """Serve until a signal, then stop."""
     await serve_until_signal(running.server)
     running.metrics_server.stop()
-
-
-def new_metrics(component: str) -> Metrics:
-    """Metrics on a registry of their own, with those of the process."""
-    registry = CollectorRegistry()
-    ProcessCollector(registry=registry)
-    return Metrics(component, registry)
 
 
 def server_config(section: StageSettings, settings: Settings) -> ServerConfig:

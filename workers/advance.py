@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from eureka.jobs.deletion import delete_job
 from eureka.jobs.job_store import WindowRef
 from eureka.jobs.reading import view_of
-from eureka.jobs.states import JobFacts
+from eureka.jobs.states import JobFacts, state_of
 from eureka.jobs.sweep import Claimed, Due, due
 from eureka.storage.keys import JobKeys, created_time
 from workers.events import WebhookState, delivery_key, event_of, read_delivery
@@ -30,6 +30,8 @@ def advance(parts: WorkerParts, keys: JobKeys) -> bool:
         EurekaError: the store or the queue is away.
     """
     facts = parts.jobs.facts(keys)
+    if state_of(facts) is None or (facts.latest is not None and facts.latest.result is not None):
+        parts.backlog.forget(keys)
     found = _due(parts, keys, facts)
     if found.is_nothing and facts.latest is not None and facts.latest.result is not None:
         return _after_end(parts, keys, facts.latest.number)
@@ -42,10 +44,13 @@ def _due(parts: WorkerParts, keys: JobKeys, facts: JobFacts) -> Due:
     if not facts.has_spec and facts.latest is None and _is_orphan(keys, parts.clocks.utc()):
         return Due(1, delete=True)
     if facts.is_deleted or not facts.has_spec or facts.latest is None:
+        if state_of(facts) is not None:
+            parts.backlog.note(keys, parts.jobs.spec(keys).lane.value, None)
         return due(facts, None, lambda _: Claimed(False, 0), is_late=_is_late(parts, keys, facts))
     if facts.latest.result is not None:
         return due(facts, None, lambda _: Claimed(False, 0))
     view, number = view_of(parts.jobs, keys), facts.latest.number
+    parts.backlog.note(keys, parts.jobs.spec(keys).lane.value, view)
     is_late = _is_late(parts, keys, facts)
     names = {i: WindowRef(keys, number, i).key for i in (view.latest.missing if view else ())}
     marked = parts.marks.marked(names.values())

@@ -15,7 +15,6 @@ from typing import Any
 
 from celery import Celery, signals
 from celery.exceptions import SecurityWarning
-from prometheus_client import CollectorRegistry
 
 from eureka.audio.decode import DecodeLimits
 from eureka.audio.decode_pool import DecodePool
@@ -24,13 +23,15 @@ from eureka.clients.work_record import Lease, QueuedMarks, RedisClaims, connect
 from eureka.errors import EurekaError
 from eureka.jobs.job_store import JobStore
 from eureka.jobs.source import OpenInPool
+from eureka.runtime.job_metrics import JobMetrics
 from eureka.runtime.logging import configure_logging
-from eureka.runtime.metrics import Metrics, serve_metrics
+from eureka.runtime.metrics import new_metrics, serve_metrics
 from eureka.runtime.settings import Settings, load_settings
 from eureka.runtime.settings_jobs import check_worker
 from eureka.runtime.storage import open_store
 from workers.advance import advance
 from workers.app import make_app
+from workers.backlog import ShownBacklog
 from workers.parts import WorkerParts
 from workers.stages import WorkerStages
 from workers.steps import Steps
@@ -72,14 +73,21 @@ def run_worker(settings: Settings) -> int:
     section, config = settings.worker, settings.queue.config()
     check_worker(settings.queue, section)
     with ExitStack() as opened:
-        metrics = Metrics("worker", CollectorRegistry())
+        metrics = new_metrics("worker")
+        job_metrics = JobMetrics("worker", metrics.registry)
         shown = serve_metrics(metrics.registry, section.metrics_host, section.metrics_port)
         opened.callback(shown.stop)
         parts = opened.enter_context(open_parts(settings))
-        app = make_app(config, Steps(parts, metrics))
+        app = make_app(config, Steps(parts, metrics, job_metrics))
         times = SweepTimes(section.sweep_seconds, section.quiet_seconds)
         lease = Lease(connect(config), f"{config.key_prefix}sweeper", times.lease_seconds)
-        sweeper = Sweeper(parts.jobs.objects, lease, functools.partial(advance, parts), times)
+        sweeper = Sweeper(
+            parts.jobs.objects,
+            lease,
+            functools.partial(advance, parts),
+            times,
+            observer=ShownBacklog(parts.backlog, parts.marks, job_metrics),
+        )
         opened.callback(sweeper.close)
         sweeper.start()
         logger.info("worker_starting", extra={"worker": node_name(section.name), "metrics_port": shown.port})

@@ -12,6 +12,7 @@ from eureka.jobs.hearing import Clocks
 from eureka.jobs.job_store import JobStore
 from eureka.jobs.source import AudioOpener, SpanFetcher
 from eureka.runtime.settings_jobs import WorkerSettings
+from workers.backlog import Backlog
 from workers.stages import WorkerStages
 
 
@@ -35,6 +36,7 @@ class WorkerParts:
         silence_dbfs: level that silence is told by.
         clocks: see there.
         stopping: set when the worker is to end.
+        backlog: what looks at jobs found to be left.
     """
 
     settings: WorkerSettings
@@ -47,6 +49,7 @@ class WorkerParts:
     silence_dbfs: float
     clocks: Clocks = field(default_factory=lambda: Clocks(utc_now))
     stopping: threading.Event = field(default_factory=threading.Event)
+    backlog: Backlog = field(default_factory=Backlog)
     _local: threading.local = field(default_factory=threading.local)
 
     def fetcher(self) -> SpanFetcher:

@@ -12,16 +12,19 @@ from collections.abc import Callable
 
 from eureka.clients.webhook import WebhookConfig, send_webhook
 from eureka.errors import EurekaError, NotFoundError, QueueFullError, StageUnavailableError
+from eureka.jobs.coverage import worst
 from eureka.jobs.deletion import delete_job
 from eureka.jobs.job_store import WindowRef
 from eureka.jobs.merge import Merger
+from eureka.jobs.outcome import WindowOutcome
 from eureka.jobs.planning import Planner, PlanSettings
 from eureka.jobs.runner import RunEnd, WindowRunner
 from eureka.jobs.states import JobState, state_of
 from eureka.jobs.summary import Summarizer
 from eureka.jobs.sweep import MAX_CLAIMS
+from eureka.runtime.job_metrics import JobMetrics
 from eureka.runtime.metrics import Metrics
-from eureka.storage.keys import JobKeys
+from eureka.storage.keys import JobKeys, created_time
 from eureka.types import SAMPLE_RATE_HZ, Priority
 from workers.advance import advance
 from workers.events import WebhookState, delivery_key, event_of, read_delivery, write_delivery
@@ -47,12 +50,16 @@ class Steps:
     Args:
         parts: what they share.
         metrics: counts them.
+        job_metrics: counts windows and jobs that end.
         pause_seconds: how long a thread rests that found a part away, so that it does not ask all the time.
     """
 
-    def __init__(self, parts: WorkerParts, metrics: Metrics, pause_seconds: float = 1.0) -> None:
+    def __init__(
+        self, parts: WorkerParts, metrics: Metrics, job_metrics: JobMetrics, pause_seconds: float = 1.0
+    ) -> None:
         self._parts = parts
         self._metrics = metrics
+        self._job_metrics = job_metrics
         self._pause_seconds = pause_seconds
 
     def plan(self, keys: JobKeys) -> None:
@@ -110,7 +117,7 @@ class Steps:
         name = keys.plan(number)
         if self._parts.claims.num_claims(name) >= MAX_CLAIMS:
             error = StageUnavailableError(_DIED, reason="WORKERS_LOST")
-            return self._merger().fail(keys, error)
+            return self._failed_job(keys, error)
         end = self._claimed(name, lambda: self._planned(keys, number))
         advance(self._parts, keys)
         return end
@@ -129,7 +136,7 @@ class Steps:
         except EurekaError as error:
             if error.is_retryable or (isinstance(error, NotFoundError) and error.reason == "JOB_NOT_FOUND"):
                 raise
-            return self._merger().fail(keys, error)
+            return self._failed_job(keys, error)
         return "PLANNED" if plan is not None else "STOPPED"
 
     # -- window ------------------------------------------------------------------------------------
@@ -139,7 +146,9 @@ class Steps:
         spec = parts.jobs.spec(ref.keys)
         with parts.stages.call(spec.tenant, parts.settings.window_seconds, spec.lane.priority) as call:
             model = parts.stages.model(call)
-            runner = WindowRunner(parts.jobs, parts.fetcher(), model, parts.clocks, parts.claims)
+            runner = WindowRunner(
+                parts.jobs, parts.fetcher(), model, parts.clocks, parts.claims, self._count_window
+            )
             end = self._heard(runner, ref)
         if end == RunEnd.WRITTEN:
             self._count_audio(ref)
@@ -178,6 +187,9 @@ class Steps:
             return True
         return not self._parts.stages.is_serving()
 
+    def _count_window(self, outcome: WindowOutcome) -> None:
+        self._job_metrics.record_window(worst(outcome.endings).value)
+
     def _count_audio(self, ref: WindowRef) -> None:
         plan = self._parts.jobs.plan(ref.keys, ref.round_number)
         window = plan.window(ref.index) if plan else None
@@ -200,9 +212,13 @@ class Steps:
         return self._claimed(keys.result(self._number(keys)), lambda: self._merged(keys))
 
     def _merged(self, keys: JobKeys) -> str:
+        number = self._number(keys)
+        was_ended = self._parts.jobs.result_head(keys, number) is not None
         state = self._merged_state(keys)
         if state is None:
             return "NOT_YET"
+        if not was_ended:
+            self._count_job(keys, number, state)
         advance(self._parts, keys)  # its webhook
         return state
 
@@ -213,6 +229,17 @@ class Steps:
         with parts.stages.call(spec.tenant, parts.settings.window_seconds, Priority.BULK) as call:
             summarizer = Summarizer(parts.stages.model(call).decoder, parts.clocks.usage)
             return Merger(parts.jobs, parts.clocks.utc, summarizer).merge(keys)
+
+    def _failed_job(self, keys: JobKeys, error: EurekaError) -> JobState:
+        state = self._merger().fail(keys, error)
+        self._count_job(keys, self._number(keys), state)
+        return state
+
+    def _count_job(self, keys: JobKeys, number: int, state: JobState) -> None:
+        """Rounds after the first began when somebody asked for them, which nobody wrote down."""
+        lane = self._parts.jobs.spec(keys).lane.value
+        age = self._parts.clocks.utc() - created_time(keys.job_id)
+        self._job_metrics.record_job(state.value, lane, age.total_seconds() if number == 1 else None)
 
     def _merger(self) -> Merger:
         return Merger(self._parts.jobs, self._parts.clocks.utc)

@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Protocol
 
 from eureka.clients.work_record import Lease
 from eureka.errors import EurekaError, InvalidInputError
@@ -49,6 +50,16 @@ class _Rest:
     pause: float
 
 
+class SweepObserver(Protocol):
+    """Whoever wants to know what sweeps came to."""
+
+    def swept(self, started: float, ended: float) -> None:
+        """All jobs were looked at between these times, on the sweeper's clock."""
+
+    def resting(self) -> None:
+        """Another process looks at them."""
+
+
 class Sweeper:
     """Looks at all jobs of all tenants.
 
@@ -58,6 +69,7 @@ class Sweeper:
         advance: queues what is due for a job; whether the job is not at rest.
         times: how often.
         now: seconds of a growing clock.
+        observer: told of each sweep.
     """
 
     def __init__(
@@ -67,12 +79,14 @@ class Sweeper:
         advance: Callable[[JobKeys], bool],
         times: SweepTimes | None = None,
         now: Callable[[], float] = time.monotonic,
+        observer: SweepObserver | None = None,
     ) -> None:
         self._objects = objects
         self._lease = lease
         self._advance = advance
         self._times = times or SweepTimes()
         self._now = now
+        self._observer = observer
         self._resting: dict[JobKeys, _Rest] = {}
         self._closing = threading.Event()
         self._thread: threading.Thread | None = None
@@ -91,11 +105,14 @@ class Sweeper:
 
     def sweep(self) -> int:
         """One look at every job that is not at rest, if this process may; how many were looked at."""
+        started = self._now()
         if not self._lease.take():
+            self._tell_rest()
             return 0
         num_looks, resting = 0, {}
         for keys in self._jobs():
             if self._closing.is_set() or not self._lease.take():
+                self._tell_rest()
                 return num_looks
             rest = self._resting.get(keys)
             if rest is None or self._now() >= rest.until:
@@ -104,7 +121,13 @@ class Sweeper:
             if rest is not None:
                 resting[keys] = rest
         self._resting = resting
+        if self._observer is not None:
+            self._observer.swept(started, self._now())
         return num_looks
+
+    def _tell_rest(self) -> None:
+        if self._observer is not None:
+            self._observer.resting()
 
     def _run(self) -> None:
         while not self._closing.wait(self._times.sweep_seconds):

@@ -7,11 +7,12 @@ from typing import Protocol
 
 from eureka.engine.messages import AUDIO_FRONTEND, MOE_ADAPTER
 from eureka.runtime.health import HealthMonitor
+from eureka.runtime.metrics import new_metrics
 from eureka.runtime.settings import Settings
 from eureka.runtime.supervisor import ModelRepository, ModelSupervisor, SupervisorTimes
 from eureka.stage.v1 import adapter_service_pb2, adapter_service_pb2_grpc
 from services.adapter.servicer import AdapterModels, AdapterServicer
-from services.stage import Stage, new_metrics, run_root, run_stage, start_stage
+from services.stage import Stage, run_root, run_stage, start_stage
 from services.triton import Probing, open_triton, supervised
 
 SERVICE = adapter_service_pb2.DESCRIPTOR.services_by_name["AdapterService"].full_name

@@ -7,12 +7,13 @@ from typing import Protocol
 
 from eureka.engine.messages import LLM_DECODER
 from eureka.runtime.health import HealthMonitor
+from eureka.runtime.metrics import new_metrics
 from eureka.runtime.settings import Settings
 from eureka.runtime.supervisor import ModelRepository, ModelSupervisor, SupervisorTimes
 from eureka.stage.v1 import decoder_service_pb2, decoder_service_pb2_grpc
 from services.decoder.checkpoint import TextCheckpoint, read_checkpoint
 from services.decoder.servicer import DecoderModel, DecoderServicer
-from services.stage import Stage, new_metrics, run_root, run_stage, start_stage
+from services.stage import Stage, run_root, run_stage, start_stage
 from services.triton import Probing, open_triton, supervised
 
 SERVICE = decoder_service_pb2.DESCRIPTOR.services_by_name["DecoderService"].full_name

@@ -7,11 +7,12 @@ from typing import Protocol
 
 from eureka.engine.messages import AUDIO_ENCODER, AUDIO_FRONTEND
 from eureka.runtime.health import HealthMonitor
+from eureka.runtime.metrics import new_metrics
 from eureka.runtime.settings import Settings
 from eureka.runtime.supervisor import ModelRepository, ModelSupervisor, SupervisorTimes
 from eureka.stage.v1 import encoder_service_pb2, encoder_service_pb2_grpc
 from services.encoder.servicer import EncoderModels, EncoderServicer
-from services.stage import Stage, new_metrics, run_root, run_stage, start_stage
+from services.stage import Stage, run_root, run_stage, start_stage
 from services.triton import Probing, open_triton, supervised
 
 SERVICE = encoder_service_pb2.DESCRIPTOR.services_by_name["EncoderService"].full_name

@@ -30,7 +30,7 @@ from eureka.runtime.grpc_server import RunningServer, ServerConfig, serve_until_
 from eureka.runtime.health import HealthMonitor
 from eureka.runtime.interceptors import KeysInterceptor, standard_interceptors
 from eureka.runtime.keys import KeyFile
-from eureka.runtime.metrics import MetricsServer, serve_metrics
+from eureka.runtime.metrics import MetricsServer, new_metrics, serve_metrics
 from eureka.runtime.settings import Settings
 from eureka.runtime.settings_sections import GatewaySettings, check_exposure
 from eureka.runtime.stages import open_stages
@@ -53,7 +53,7 @@ from services.gateway.jobs.service import JobParts, Jobs, JobServicer
 from services.gateway.model_service import ModelServicer, ServedModel
 from services.gateway.requests import AudioReader
 from services.gateway.uploads import UploadLimits, UploadStore
-from services.stage import new_metrics, run_root, server_tls
+from services.stage import run_root, server_tls
 
 SERVICES = (
     audio_service_pb2.DESCRIPTOR.services_by_name["AudioService"].full_name,

@@ -16,12 +16,14 @@ from eureka.clients.work_record import Lease, QueuedMarks, RedisClaims
 from eureka.jobs.hearing import Clocks, JobModel
 from eureka.jobs.job_store import JobStore, WindowRef
 from eureka.jobs.source import OpenHere
+from eureka.runtime.job_metrics import JobMetrics
 from eureka.runtime.metrics import Metrics
 from eureka.runtime.settings_jobs import WorkerSettings
 from eureka.storage.keys import JobKeys
 from eureka.types import ModelCard, Priority
 from tests.helpers.job_rig import NOW, JobRig
 from workers.advance import advance
+from workers.backlog import ShownBacklog
 from workers.parts import WorkerParts
 from workers.steps import Steps
 from workers.sweeper import Sweeper, SweepTimes
@@ -79,6 +81,7 @@ class WorkerRig:
         now: the time of day, which the test may set.
         queue: what is to be done.
         redis: real.
+        registry: of its metrics.
     """
 
     def __init__(self, rig: JobRig, redis: Redis, claim_seconds: float = 5.0, **settings: Any) -> None:
@@ -98,12 +101,19 @@ class WorkerRig:
             -70.0,
             Clocks(lambda: self.now, lambda: 0.0),
         )
-        self.steps = Steps(self.parts, Metrics("worker", CollectorRegistry()), pause_seconds=0.0)
+        self.registry = CollectorRegistry()
+        self.job_metrics = JobMetrics("worker", self.registry)
+        metrics = Metrics("worker", self.registry)
+        self.steps = Steps(self.parts, metrics, self.job_metrics, pause_seconds=0.0)
 
     def sweeper(self, lease_seconds: float = 5.0, **times: float) -> Sweeper:
         lease = Lease(self.redis, f"{PREFIX}sweeper", lease_seconds)
         return Sweeper(
-            self.parts.jobs.objects, lease, lambda keys: advance(self.parts, keys), SweepTimes(0.01, 0.01)
+            self.parts.jobs.objects,
+            lease,
+            lambda keys: advance(self.parts, keys),
+            SweepTimes(0.01, 0.01),
+            observer=ShownBacklog(self.parts.backlog, self.parts.marks, self.job_metrics),
         )
 
     def work(self, lost: float = 0.0, seed: int = 0) -> list[str]:

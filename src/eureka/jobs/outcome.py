@@ -96,6 +96,11 @@ class WindowOutcome:
         """Whether no later round needs to hear it again."""
         return all(track.is_good for track in self.tracks.values())
 
+    @property
+    def endings(self) -> tuple[Ending, ...]:
+        """How its pieces ended, all tracks together."""
+        return tuple(piece.ending for track in self.tracks.values() for piece in track.pieces)
+
     def to_bytes(self) -> bytes:
         """The document."""
         usage = self.usage

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from enum import StrEnum
 
 from eureka.errors import CancelledError, EurekaError, NotFoundError, StageUnavailableError
@@ -37,6 +38,7 @@ class WindowRunner:
         model: hears them.
         clocks: see there.
         claims: of all workers; without them work may be done twice, with the same effect.
+        on_written: given each outcome whose document this runner wrote, for metrics.
     """
 
     def __init__(
@@ -46,6 +48,7 @@ class WindowRunner:
         model: JobModel,
         clocks: Clocks,
         claims: Claims | None = None,
+        on_written: Callable[[WindowOutcome], None] = lambda outcome: None,
     ) -> None:
         self._jobs = jobs
         self._fetcher = fetcher
@@ -53,6 +56,7 @@ class WindowRunner:
         self._hearing = WindowHearing(model, clocks)
         self._clocks = clocks
         self._claims = claims or NoClaims()
+        self._on_written = on_written
 
     def run(self, ref: WindowRef) -> RunEnd:
         """Hear the window and write its document, unless it has ended or the job is stopped.
@@ -131,7 +135,10 @@ class WindowRunner:
         return plan, window
 
     def _write(self, ref: WindowRef, outcome: WindowOutcome) -> RunEnd:
-        return RunEnd.WRITTEN if self._jobs.put_outcome(ref.keys, outcome) else RunEnd.ENDED
+        if not self._jobs.put_outcome(ref.keys, outcome):
+            return RunEnd.ENDED
+        self._on_written(outcome)
+        return RunEnd.WRITTEN
 
 
 def _no_window(ref: WindowRef) -> NotFoundError:
