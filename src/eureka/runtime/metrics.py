@@ -15,10 +15,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, start_http_server
+from prometheus_client.process_collector import ProcessCollector
 
 from eureka.errors import WrongStateError
 
-from prometheus_client.process_collector import ProcessCollector
 DURATION_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0)
 """Seconds: from a tiny call of a stage to five minutes of transcription."""
 
@@ -127,14 +127,14 @@ class Metrics:
         )
 
 
-@dataclass(frozen=True, slots=True)
-
-
 def new_metrics(component: str) -> Metrics:
     """Metrics on a registry of their own, with those of the process: its memory, time and files."""
     registry = CollectorRegistry()
     ProcessCollector(registry=registry)
     return Metrics(component, registry)
+
+
+@dataclass(frozen=True, slots=True)
 class MetricsServer:
     """A running metrics port.
 
