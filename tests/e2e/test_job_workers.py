@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from tests.helpers.gateway_stack import metrics_at
+from tests.helpers.heard_whole import check_rain, heard, overlaps
 from tests.helpers.job_stack import JobStack, check_same
-from tests.helpers.long_recording import long_recording
+from tests.helpers.long_recording import long_recording, recording_without_pause, with_rain
 from tests.helpers.sounds import wav_of
 from tests.helpers.stack_user import StackUser, until
 from tests.helpers.tiny_checkpoint import write_tiny_checkpoint
@@ -64,6 +66,18 @@ def said(result: dict[str, object]) -> dict[str, object]:
 
 def test_job_is_heard_as_in_one_process_over_the_same_stages(job: dict[str, object]) -> None:
     assert job["state"] == "SUCCEEDED"
+
+
+def test_recording_with_pauses_and_soft_rain_is_heard_whole(stack: JobStack, data_folder: Path) -> None:
+    result = heard(stack, with_rain(long_recording(150.0, data_folder, seed=5).pcm))
+    assert "SILENCE" in {row["ending"] for row in result["coverage"]}
+    check_rain(result)
+
+
+def test_speech_over_music_without_any_pause_is_heard_whole(stack: JobStack, data_folder: Path) -> None:
+    result = heard(stack, recording_without_pause(90.0, data_folder, seed=5))
+    assert {row["ending"] for row in result["coverage"]} == {"STOP"}
+    assert overlaps(result), "every window ended in a pause"
 
 
 def test_job_that_was_never_told_is_found(stack: JobStack, audio: bytes, job: dict[str, object]) -> None:
