@@ -49,7 +49,7 @@ from services.gateway.admission import Admission
 from services.gateway.audio_service import AudioServicer, Gateway
 from services.gateway.decoding import RecordingDecoder
 from services.gateway.hearing import HearingLimits
-from services.gateway.jobs.service import JobParts, Jobs, JobServicer
+from services.gateway.jobs.service import JobLimits, JobParts, Jobs, JobServicer
 from services.gateway.model_service import ModelServicer, ServedModel
 from services.gateway.requests import AudioReader
 from services.gateway.uploads import UploadLimits, UploadStore
@@ -169,7 +169,8 @@ def open_parts(settings: Settings) -> JobParts | None:
     """
     if "url" not in settings.queue.model_fields_set:
         return None
-    return JobParts(CeleryTaskQueue(settings.queue.config()), open_store(settings.storage))
+    limits = JobLimits(**settings.jobs.model_dump())
+    return JobParts(CeleryTaskQueue(settings.queue.config()), open_store(settings.storage), limits=limits)
 
 
 def upload_limits(section: GatewaySettings) -> UploadLimits:

@@ -31,7 +31,7 @@ from eureka.stage.v1 import decoder_service_pb2_grpc
 from eureka.storage.keys import JobKeys
 from eureka.storage.local import LocalObjectStore
 from eureka.types import Ending, TextRequest
-from services.gateway.jobs.service import JobParts
+from services.gateway.jobs.service import JobLimits, JobParts
 from services.gateway.main import start_gateway
 from tests.helpers.job_rig import TONE_CARD
 from tests.helpers.sounds import wav_of
@@ -165,6 +165,7 @@ def job_gateway(
     wrap: Callable[[Any], Any] = lambda objects: objects,
     look_seconds: float = 0.05,
     has_keys: bool = True,
+    limits: JobLimits | None = None,
 ) -> Iterator[JobGateway]:
     """The gateway, on an event loop in a thread of its own.
 
@@ -174,6 +175,7 @@ def job_gateway(
         wrap: about the object store that the gateway opens.
         look_seconds: between two looks at a watched job.
         has_keys: callers need one; else all are of the tenant "default".
+        limits: of jobs at the gateway.
     """
     keys, lines = {}, []
     for name, tenant, scopes in (
@@ -196,7 +198,7 @@ def job_gateway(
         },
         storage={"folder": folder / "objects"},
     )
-    with _running(settings, JobParts(tasks, objects, look_seconds)) as port:
+    with _running(settings, JobParts(tasks, objects, look_seconds, limits or JobLimits())) as port:
         yield JobGateway(f"127.0.0.1:{port}", objects, tasks, keys)
 
 

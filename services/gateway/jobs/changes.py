@@ -12,6 +12,7 @@ from eureka.jobs.deletion import delete_job
 from eureka.jobs.rounds import retry_job
 from eureka.jobs.spec import JobSpec
 from eureka.jobs.states import JobState
+from eureka.jobs.unfinished import Unfinished, mark_finished, mark_unfinished
 from eureka.storage.keys import JobKeys
 from services.gateway.jobs.creation import JobCreator
 from services.gateway.jobs.reading import JobReader, JobSnapshot
@@ -60,6 +61,7 @@ class JobChanger:
         if found.children is None:
             self._check_ended(found)
             retry_job(self._jobs, found.spec.keys)
+            mark_unfinished(self._jobs.objects, Unfinished(tenant, job_id))
             self._creator.enqueue([found.spec])
             return
         children = self._singles(tenant, found)
@@ -67,6 +69,7 @@ class JobChanger:
         if not any(is_retried):
             message = f"no child of jobs/{job_id} has ended with something failed"
             raise WrongStateError(message, reason="NOTHING_TO_RETRY")
+        mark_unfinished(self._jobs.objects, Unfinished(tenant, job_id, len(children)))
         self._creator.enqueue([one.spec for one, is_one in zip(children, is_retried, strict=True) if is_one])
 
     def delete(self, tenant: str, job_id: str) -> None:
@@ -75,10 +78,12 @@ class JobChanger:
         if not is_batch_id(job_id):
             found = self._reader.read(tenant, job_id)
             delete_job(objects, found.spec.keys)
+            mark_finished(objects, tenant, job_id)
             return
         children = self._reader.batch(tenant, job_id).child_ids()
         self._reader.side_by_side(lambda child: delete_job(objects, JobKeys(tenant, child)), children)
         objects.delete(batch_key(tenant, job_id))
+        mark_finished(objects, tenant, job_id)
 
     def _singles(self, tenant: str, found: JobSnapshot) -> list[JobSnapshot]:
         if found.children is None:

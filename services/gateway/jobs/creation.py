@@ -34,9 +34,11 @@ from eureka.jobs.batch import (
 from eureka.jobs.job_store import JobStore
 from eureka.jobs.once import CreationRequest, known_job, settle_job
 from eureka.jobs.spec import JobSpec
+from eureka.jobs.unfinished import Unfinished, mark_unfinished
 from eureka.storage.keys import RANDOM_BYTES, JobKeys
 from eureka.storage.store import MAX_PAGE, ObjectStore
 from services.gateway.jobs.messages import config_message
+from services.gateway.jobs.quota import JobQuota
 from services.gateway.jobs.requests import Source, check_number_of_files, is_upload_name
 from services.gateway.requests import Uploads
 
@@ -62,6 +64,11 @@ class Found:
     spooled: Path | None = None
     uploaded: str | None = None
 
+    @property
+    def num_files(self) -> int:
+        """Files that are heard."""
+        return len(self.object_keys) or 1
+
 
 class JobCreator:
     """Makes jobs; methods block.
@@ -71,6 +78,7 @@ class JobCreator:
         queue: told of each.
         uploads: that came through the gateway.
         max_bytes: of one file.
+        quota: of unfinished jobs.
         threads: look at several objects at a time; nothing else runs there.
         utc: the time of day.
     """
@@ -81,6 +89,7 @@ class JobCreator:
         queue: TaskQueue,
         uploads: Uploads,
         max_bytes: int,
+        quota: JobQuota,
         threads: ThreadPoolExecutor,
         utc: Callable[[], datetime],
     ) -> None:
@@ -89,6 +98,7 @@ class JobCreator:
         self._queue = queue
         self._uploads = uploads
         self._max_bytes = max_bytes
+        self._quota = quota
         self._threads = threads
         self._utc = utc
 
@@ -104,6 +114,7 @@ class JobCreator:
             NotFoundError: UPLOAD_NOT_FOUND, OBJECT_NOT_FOUND.
             InvalidInputError: EMPTY_AUDIO, UPLOAD_TOO_LARGE, TOO_MANY_FILES.
             AlreadyExistsError: REQUEST_ID_REUSED.
+            QueueFullError: JOB_QUOTA.
             EurekaError: the store is away; nothing was made, or the same request goes on.
         """
         if (known := self._made_before(request)) is not None:
@@ -114,8 +125,10 @@ class JobCreator:
             if (known := self._made_before(request)) is not None:
                 return known
             raise
+        self._quota.check(spec.tenant, found.num_files)
         job_id = settle_job(self._objects, request, spec.job_id) if request else spec.job_id
         spec = replace(spec, job_id=job_id)
+        mark_unfinished(self._objects, Unfinished(spec.tenant, job_id, found.num_files))
         if source.is_batch:
             self._create_batch(named(spec, common_start(found.names) or found.names[0]), found)
         else:
@@ -125,6 +138,7 @@ class JobCreator:
     def checked(self, spec: JobSpec, source: Source) -> api.JobConfig:
         """What `create` would make, made of nothing; raises as `create`."""
         found = self.look(spec.tenant, source)
+        self._quota.check(spec.tenant, found.num_files)
         return config_message(named(spec, found.names[0]))
 
     def look(self, tenant: str, source: Source) -> Found:

@@ -9,7 +9,7 @@ from heapq import merge
 from itertools import islice
 
 from eureka.errors import InvalidInputError
-from eureka.jobs.batch import batch_key, batches_folder, is_batch_id, last_child_id, parent_id
+from eureka.jobs.batch import batch_key, batches_folder, last_child_id, parent_id
 from eureka.storage.keys import RANDOM_BYTES, created_time, jobs_folder, new_job_id
 from eureka.storage.store import ObjectStore
 from services.gateway.jobs.reading import JobReader, JobSnapshot
@@ -53,7 +53,7 @@ class JobLister:
             chunk = list(islice(ids, _chunk(query, len(found))))
             if not chunk:
                 return found, ""
-            for job_id, snapshot in zip(chunk, self._read(tenant, chunk), strict=True):
+            for job_id, snapshot in zip(chunk, self._reader.each(tenant, chunk), strict=True):
                 if len(found) == query.page_size:
                     return found, replace(query, after=last).token
                 num_looked, last = num_looked + 1, job_id
@@ -61,12 +61,6 @@ class JobLister:
                     found.append(snapshot)
         has_more = next(ids, None) is not None
         return found, replace(query, after=last).token if has_more else ""
-
-    def _read(self, tenant: str, job_ids: list[str]) -> Iterator[JobSnapshot | None]:
-        """Jobs side by side; batches one by one, each reads its children side by side."""
-        singles = iter(self._reader.find_all(tenant, [one for one in job_ids if not is_batch_id(one)]))
-        for job_id in job_ids:
-            yield self._reader.find(tenant, job_id) if is_batch_id(job_id) else next(singles)
 
     def _children(self, tenant: str, query: ListQuery) -> Iterator[str]:
         batch = self._reader.batch(tenant, query.parent or "")

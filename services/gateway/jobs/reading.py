@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import lru_cache
@@ -125,11 +125,13 @@ class JobReader:
     Args:
         jobs: documents of jobs.
         threads: read several jobs at a time; nothing else runs there.
+        few_objects: objects of a job that are listed to see how it stands; see `FEW_OBJECTS`.
     """
 
-    def __init__(self, jobs: JobStore, threads: ThreadPoolExecutor) -> None:
+    def __init__(self, jobs: JobStore, threads: ThreadPoolExecutor, few_objects: int = FEW_OBJECTS) -> None:
         self.jobs = jobs
         self._threads = threads
+        self._few_objects = few_objects
         # A job that was deleted and made again has another spec object, and so other entries here.
         self._spec = lru_cache(KEPT_SPECS)(self._read_spec)
         self._end = lru_cache(KEPT_ENDS)(self._read_end)
@@ -153,6 +155,12 @@ class JobReader:
     def find_all(self, tenant: str, job_ids: Iterable[str]) -> list[JobSnapshot | None]:
         """Several, in their order."""
         return self.side_by_side(lambda job_id: self._one(JobKeys(tenant, job_id)), job_ids)
+
+    def each(self, tenant: str, job_ids: Sequence[str]) -> Iterator[JobSnapshot | None]:
+        """Jobs and batches in their order: jobs side by side, batches one by one, as their children are."""
+        singles = iter(self.find_all(tenant, [one for one in job_ids if not is_batch_id(one)]))
+        for job_id in job_ids:
+            yield self.find(tenant, job_id) if is_batch_id(job_id) else next(singles)
 
     def side_by_side(self, work: Callable[[S], T], items: Iterable[S]) -> list[T]:
         """Results of `work`, which must not ask for this itself, in the order of the items."""
@@ -196,7 +204,7 @@ class JobReader:
 
     def _found(self, keys: JobKeys) -> _Found | None:
         """What lies in the folder of a job: by one request, unless it holds many windows."""
-        page = self.jobs.objects.list_objects(keys.folder, limit=FEW_OBJECTS)
+        page = self.jobs.objects.list_objects(keys.folder, limit=self._few_objects)
         if page.next_start_after is not None:
             return self._found_among_many(keys)
         objects = {info.key: info for info in page.objects}

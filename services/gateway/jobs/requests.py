@@ -30,7 +30,7 @@ MAX_OBJECT_KEY_BYTES = 900
 DEFAULT_PAGE, MAX_PAGE = 50, 200
 """Jobs of a page."""
 
-_OWN_FOLDERS = ("jobs", "batches", "requests", "uploads")
+_OWN_FOLDERS = ("jobs", "batches", "requests", "uploads", "unfinished")
 """Of the platform, below each tenant; uploads are named in another field."""
 
 _UPLOAD = re.compile(r"uploads/[0-9a-f]{32}")

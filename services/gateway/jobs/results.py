@@ -21,9 +21,6 @@ from services.gateway.jobs.reading import JobReader
 LINK_SECONDS = 3_600
 """Life of a link to a result."""
 
-MAX_INLINE_BYTES = 1 << 20
-"""Larger results may come as a link."""
-
 FORMS: dict[int, ExportForm] = {
     api.RESULT_FORMAT_UNSPECIFIED: ExportForm.JSON,
     api.RESULT_FORMAT_JSON: ExportForm.JSON,
@@ -50,10 +47,12 @@ class ResultOpener:
     Args:
         reader: of jobs.
         utc: the time of day.
+        max_inline_bytes: larger results may come as a link.
     """
 
-    def __init__(self, reader: JobReader, utc: Callable[[], datetime]) -> None:
+    def __init__(self, reader: JobReader, utc: Callable[[], datetime], max_inline_bytes: int) -> None:
         self._reader = reader
+        self._max_inline_bytes = max_inline_bytes
         self._jobs = reader.jobs
         self._merger = Merger(reader.jobs, utc)
 
@@ -101,7 +100,7 @@ class ResultOpener:
             return _made(export(json.loads(whole), form), state, number, form)
         key = keys.result(number, form.value)
         size = self._jobs.objects.stat(key).num_bytes
-        url = self._link(key) if accepts_link and size > MAX_INLINE_BYTES else ""
+        url = self._link(key) if accepts_link and size > self._max_inline_bytes else ""
         reader = None if url else self._jobs.objects.open(key)
         return OpenedResult(_head(state, number, form, size, url), reader)
 

@@ -7,7 +7,7 @@ import secrets
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import TypeVar
 
@@ -24,10 +24,11 @@ from services.gateway.jobs.changes import JobChanger
 from services.gateway.jobs.creation import JobCreator
 from services.gateway.jobs.listing import JobLister
 from services.gateway.jobs.messages import job_message
-from services.gateway.jobs.reading import JobReader, JobSnapshot
+from services.gateway.jobs.quota import JobQuota
+from services.gateway.jobs.reading import FEW_OBJECTS, JobReader, JobSnapshot
 from services.gateway.jobs.requests import creation_of, job_id_in, query_of, source_of, spec_of
 from services.gateway.jobs.results import OpenedResult, ResultOpener
-from services.gateway.jobs.watching import LOOK_SECONDS, JobWatcher
+from services.gateway.jobs.watching import LOOK_SECONDS, MAX_WATCHES, JobWatcher
 from services.gateway.model_service import ServedModel
 from services.gateway.requests import Uploads
 
@@ -44,6 +45,23 @@ _T = TypeVar("_T")
 
 
 @dataclass(frozen=True, slots=True)
+class JobLimits:
+    """What bounds jobs at the gateway.
+
+    Attributes:
+        max_unfinished: files of one tenant that wait or are heard at a time.
+        max_inline_result_bytes: larger results may come as a link.
+        few_objects: objects of a job that are listed to see how it stands.
+        max_watches: watched jobs at a time.
+    """
+
+    max_unfinished: int = 4_000
+    max_inline_result_bytes: int = 1 << 20
+    few_objects: int = FEW_OBJECTS
+    max_watches: int = MAX_WATCHES
+
+
+@dataclass(frozen=True, slots=True)
 class JobParts:
     """What jobs need besides the gateway.
 
@@ -51,11 +69,13 @@ class JobParts:
         queue: told of work.
         objects: where jobs lie; the truth.
         look_seconds: between two looks at a watched job.
+        limits: see there.
     """
 
     queue: TaskQueue
     objects: ObjectStore
     look_seconds: float = LOOK_SECONDS
+    limits: JobLimits = field(default_factory=JobLimits)
 
 
 class Jobs:
@@ -74,13 +94,14 @@ class Jobs:
         self._queue = parts.queue
         self.objects = parts.objects
         self.served = served
-        jobs = JobStore(parts.objects)
-        self.reader = JobReader(jobs, self._readers)
-        self.creator = JobCreator(jobs, parts.queue, uploads, max_bytes, self._readers, utc_now)
+        jobs, limits = JobStore(parts.objects), parts.limits
+        self.reader = JobReader(jobs, self._readers, limits.few_objects)
+        quota = JobQuota(self.reader, limits.max_unfinished)
+        self.creator = JobCreator(jobs, parts.queue, uploads, max_bytes, quota, self._readers, utc_now)
         self.changer = JobChanger(self.reader, parts.queue, self.creator)
         self.lister = JobLister(self.reader)
-        self.watcher = JobWatcher(self.reader, self.in_thread, parts.look_seconds)
-        self.results = ResultOpener(self.reader, utc_now)
+        self.watcher = JobWatcher(self.reader, self.in_thread, parts.look_seconds, limits.max_watches)
+        self.results = ResultOpener(self.reader, utc_now, limits.max_inline_result_bytes)
 
     async def in_thread(self, work: Callable[[], _T]) -> _T:
         """Result of what blocks."""

@@ -16,6 +16,7 @@ from eureka.jobs.result import JobResult, ResultGatherer
 from eureka.jobs.spec import JobSpec
 from eureka.jobs.states import JobState
 from eureka.jobs.summary import Summarizer
+from eureka.jobs.unfinished import mark_finished
 from eureka.storage.keys import JobKeys
 from eureka.types import Ending
 
@@ -116,6 +117,7 @@ class Merger:
             self._jobs.objects.put_if_absent(keys.result(number, form), text, content_type=media_type)
         content = to_pretty_bytes(plain)
         if self._jobs.objects.put_if_absent(keys.result(number), content, content_type=JSON_TYPE):
+            mark_finished(self._jobs.objects, keys.tenant, keys.job_id)
             return result.state
         written = self._jobs.result_head(keys, number)
         return result.state if written is None else written.state  # none where it was deleted since

@@ -22,7 +22,7 @@ from pydantic_settings import (
 )
 
 from eureka.errors import InvalidInputError
-from eureka.runtime.settings_jobs import QueueSettings, WorkerSettings
+from eureka.runtime.settings_jobs import JobSettings, QueueSettings, WorkerSettings
 from eureka.runtime.settings_sections import (
     AdapterSettings,
     AudioSettings,
@@ -105,6 +105,8 @@ class Settings(BaseSettings):
     """Section of the object store, EUREKA_STORAGE__..."""
     queue: QueueSettings = QueueSettings()
     """Section of the queue of background work, EUREKA_QUEUE__..."""
+    jobs: JobSettings = JobSettings()
+    """Section of what callers may have of jobs, EUREKA_JOBS__..."""
     worker: WorkerSettings = WorkerSettings()
     """Section of the workers, EUREKA_WORKER__..."""
     stack: StackSettings = StackSettings()

@@ -47,6 +47,20 @@ class QueueSettings(BaseModel):
         )
 
 
+class JobSettings(BaseModel):
+    """What callers may have of jobs, at the gateway."""
+
+    model_config = _FROZEN
+
+    max_unfinished: int = Field(4_000, ge=1)
+    """Files of one tenant that wait or are heard at a time, each child of a batch counted; beyond them
+    RESOURCE_EXHAUSTED."""
+    max_inline_result_bytes: int = Field(1 << 20, ge=0)
+    """Larger results come as a link, where the caller takes one and the store makes it (1 MiB)."""
+    max_watches: int = Field(1_000, ge=1)
+    """Streams of WatchJob at a time; the next one gets RESOURCE_EXHAUSTED."""
+
+
 class WorkerSettings(BaseModel):
     """The workers, which hear jobs by the stages that the gateway's section names."""
 

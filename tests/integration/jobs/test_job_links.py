@@ -15,7 +15,7 @@ from eureka.errors import NotFoundError
 from eureka.storage.s3 import S3ObjectStore
 from eureka.storage.s3_bucket import prepare_bucket
 from eureka.storage.s3_client import S3Config
-from services.gateway.jobs import results
+from services.gateway.jobs.service import JobLimits
 from tests.helpers.job_gateway import SPOKEN, CountedStore, JobGateway, ended, job_gateway
 from tests.helpers.job_rig import tone_model
 from tests.helpers.radosgw import S3Server
@@ -34,14 +34,12 @@ def served(s3_server: S3Server, tmp_path_factory: pytest.TempPathFactory) -> Ite
     tokenizer = small_nano_tokenizer(tmp_path_factory.mktemp("tone"))
     folder = tmp_path_factory.mktemp("jobs")
     store = CountedStore(S3ObjectStore(config))
-    with job_gateway(folder, lambda: tone_model(tokenizer), lambda _: store) as gateway:
+    limits = JobLimits(max_inline_result_bytes=100)
+    with job_gateway(folder, lambda: tone_model(tokenizer), lambda _: store, limits=limits) as gateway:
         yield gateway
 
 
-def test_file_goes_by_a_link_and_its_result_comes_by_one(
-    served: JobGateway, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(results, "MAX_INLINE_BYTES", 100)
+def test_file_goes_by_a_link_and_its_result_comes_by_one(served: JobGateway, tmp_path: Path) -> None:
     (tmp_path / "words.wav").write_bytes(SPOKEN)
     with served.client() as client:
         upload = client.upload_for_job(tmp_path / "words.wav")

@@ -93,7 +93,8 @@ class JobServiceServicer:
     def CreateJob(self, request, context):
         """Makes a job over one recording, or a batch: a parent with one child a recording. Returns as soon as the job
         is stored; from then on it is not lost, whatever becomes of queue and workers. The audio is not decoded
-        here: a job over what is no audio ends FAILED with the reason in `error`.
+        here: a job over what is no audio ends FAILED with the reason in `error`. RESOURCE_EXHAUSTED (JOB_QUOTA)
+        where the tenant has too many files that are not heard yet.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
