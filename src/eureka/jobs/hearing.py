@@ -14,10 +14,12 @@ from eureka.errors import CancelledError, EurekaError
 from eureka.jobs.outcome import Failure, ModelVersion, Track, ended, is_outcome
 from eureka.jobs.plan import PlannedSpan
 from eureka.jobs.spec import JobSpec
-from eureka.pipeline.answers import add_usage
+from eureka.pipeline.answers import Answerer, add_usage
 from eureka.pipeline.options import ListenerSettings, ListenOptions
 from eureka.pipeline.pieces import Piece
 from eureka.pipeline.protocols import AudioEmbedder, AudioEmbeddings, TextDecoder
+from eureka.pipeline.speech import CaptionCheck
+from eureka.pipeline.stretches import Stretch, part_of
 from eureka.pipeline.windows import WindowListener
 from eureka.types import (
     Ending,
@@ -30,6 +32,9 @@ from eureka.types import (
     TextRequest,
     Usage,
 )
+
+_CAPTION_FIRST = (Task.CAPTION, Task.TRANSCRIBE)
+"""The order of tracks: the caption says whether a transcript may be empty."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,16 +108,22 @@ class WindowHearing:
         embedder = _OnceEmbedder(self._model.embedder)
         decoder = _WatchedDecoder(self._model.decoder, beat)
         settings, options = self._attempts(spec, window)
+        check = CaptionCheck(Answerer(decoder, self._clocks.usage), options)
+        settings = replace(settings, has_speech=settings.has_speech or check)
         listener = WindowListener(embedder, decoder, settings, self._clocks.usage)
         planned = PlannedWindow(window.index, window.heard, window.owned, pcm, is_silent=False)
         tracks: dict[Task, Track] = {}
         usage = Usage()
-        for task in spec.tasks:
+        for task in sorted(spec.tasks, key=_CAPTION_FIRST.index):
             pieces, cost, failure = self._track(listener, planned, task, options)
             usage = add_usage(usage, cost)
-            track = Track(pieces, decoder.num_requests[task], failure)
-            tracks[task] = track if failure else self._without_missed_speech(track, task, planned)
-        return tracks, usage
+            tracks[task] = Track(pieces, decoder.num_requests[task], failure)
+            if task is Task.CAPTION and failure is None:
+                check.learn(planned.heard.start_sample, len(pcm), " ".join(piece.text for piece in pieces))
+            elif task is Task.TRANSCRIBE and failure is None:
+                stretch = Stretch(planned.heard.start_sample, pcm, embedder.embed([pcm]))
+                tracks[task] = _without_missed_speech(tracks[task], stretch, settings)
+        return {task: tracks[task] for task in spec.tasks}, add_usage(usage, check.usage)
 
     def _track(
         self, listener: WindowListener, planned: PlannedWindow, task: Task, options: ListenOptions
@@ -131,24 +142,6 @@ class WindowHearing:
             raise CancelledError("the decoder ended the request; nobody here asked for it")
         return pieces, result.usage, None
 
-    def _without_missed_speech(self, track: Track, task: Task, planned: PlannedWindow) -> Track:
-        """An empty transcript where somebody speaks, after all attempts, is an error in the ledger."""
-        has_speech = self._model.settings.has_speech
-        if task is not Task.TRANSCRIBE or has_speech is None:
-            return track
-
-        def checked(piece: Piece) -> Piece:
-            start = piece.heard.start_sample - planned.heard.start_sample
-            is_empty = piece.ending is Ending.STOP and not piece.text
-            is_missed = is_empty and has_speech(planned.pcm[start : start + piece.heard.num_samples])
-            return replace(piece, ending=Ending.ERROR) if is_missed else piece
-
-        pieces = tuple(checked(piece) for piece in track.pieces)
-        if pieces == track.pieces:
-            return track
-        failure = Failure("INTERNAL", "SPEECH_NOT_TRANSCRIBED", "there is speech, and no attempt gave words")
-        return replace(track, pieces=pieces, failure=failure)
-
     def _attempts(self, spec: JobSpec, window: PlannedSpan) -> tuple[ListenerSettings, ListenOptions]:
         """Settings and options; where earlier rounds used up attempts, seeds go on from there."""
         settings, sampling = self._model.settings, spec.sampling
@@ -165,6 +158,23 @@ class WindowHearing:
             return None
         left = (spec.deadline_time - self._clocks.utc()).total_seconds()
         return self._clocks.deadline() + left
+
+
+def _without_missed_speech(track: Track, heard: Stretch, settings: ListenerSettings) -> Track:
+    """An empty transcript where somebody speaks, after all attempts, is an error in the ledger."""
+    has_speech = settings.has_speech
+    assert has_speech is not None, "jobs always check"
+
+    def checked(piece: Piece) -> Piece:
+        is_empty = piece.ending is Ending.STOP and not piece.text
+        is_missed = is_empty and has_speech(part_of(heard, piece.heard))
+        return replace(piece, ending=Ending.ERROR) if is_missed else piece
+
+    pieces = tuple(checked(piece) for piece in track.pieces)
+    if pieces == track.pieces:
+        return track
+    failure = Failure("INTERNAL", "SPEECH_NOT_TRANSCRIBED", "there is speech, and no attempt gave words")
+    return replace(track, pieces=pieces, failure=failure)
 
 
 def _resampled(first: SamplingParams, others: Sequence[SamplingParams], seed: int) -> SamplingParams:

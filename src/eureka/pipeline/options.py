@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
-from eureka.types import Pcm, Priority, SamplingParams, Task
+from eureka.pipeline.stretches import Stretch
+from eureka.types import Priority, SamplingParams, Task
 
 UNTIMED_WINDOW_SECONDS = 8.0
 """Longest window where times are wanted and the model gives none (design 5)."""
@@ -39,7 +40,7 @@ class ListenerSettings:
         max_prompt_audio_seconds: audio that one question or classification may carry.
         silence_dbfs: a span is silent when every 100 ms of it lie below this level.
         retry: policy of retries.
-        has_speech: tells whether pcm holds speech; None takes every empty transcript at its word.
+        has_speech: tells whether somebody speaks; None takes every empty transcript at its word.
     """
 
     model: str
@@ -47,7 +48,7 @@ class ListenerSettings:
     max_prompt_audio_seconds: float = 120.0
     silence_dbfs: float = -70.0
     retry: RetryPolicy = field(default_factory=RetryPolicy)
-    has_speech: Callable[[Pcm], bool] | None = None
+    has_speech: Callable[[Stretch], bool] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,36 +8,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-import numpy as np
-
 from eureka.pipeline.answers import Answer, Answerer, seeded
 from eureka.pipeline.options import ListenerSettings, ListenOptions
-from eureka.pipeline.protocols import AudioEmbeddings
-from eureka.types import (
-    SAMPLE_RATE_HZ,
-    SAMPLES_PER_AUDIO_TOKEN,
-    Ending,
-    Instruction,
-    Pcm,
-    SamplingParams,
-    Task,
-    TextRequest,
-)
+from eureka.pipeline.stretches import Stretch, can_halve, halves
+from eureka.types import Ending, Instruction, SamplingParams, Task, TextRequest
 
 _FINAL = (Ending.CANCELLED, Ending.DEADLINE, Ending.ERROR)
 """Endings that another attempt would not mend."""
-
-_MIDDLE = (0.3, 0.7)
-"""A window is halved at the quietest token of this part of it."""
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Stretch:
-    """Audio that one prompt is about: pcm, and the rows of embeddings for it."""
-
-    start_sample: int
-    pcm: Pcm
-    embeddings: AudioEmbeddings
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -119,27 +96,7 @@ class PersistentAnswerer:
         is_transcript = self._instruction.task is Task.TRANSCRIBE
         if not answer.is_empty or not is_transcript or has_speech is None:
             return True
-        return not has_speech(stretch.pcm)
+        return not has_speech(stretch)
 
     def _can_halve(self, stretch: Stretch) -> bool:
-        shortest = self._settings.retry.shortest_half_seconds * SAMPLE_RATE_HZ
-        return len(stretch.embeddings) >= 2 and len(stretch.pcm) * _MIDDLE[0] >= shortest
-
-
-def halves(stretch: Stretch) -> tuple[Stretch, Stretch]:
-    """The stretch cut between two audio tokens, at the quietest token near its middle."""
-    num_tokens = len(stretch.embeddings)
-    cut = max(1, _quietest_token(stretch.pcm, int(num_tokens * _MIDDLE[0]), int(num_tokens * _MIDDLE[1])))
-    sample = cut * SAMPLES_PER_AUDIO_TOKEN
-    return (
-        Stretch(stretch.start_sample, stretch.pcm[:sample], stretch.embeddings[:cut]),
-        Stretch(stretch.start_sample + sample, stretch.pcm[sample:], stretch.embeddings[cut:]),
-    )
-
-
-def _quietest_token(pcm: Pcm, first: int, last: int) -> int:
-    """Index of the token of least energy in [first, last]."""
-    tokens = range(first, last + 1)
-    size = SAMPLES_PER_AUDIO_TOKEN
-    energies = [float(np.square(pcm[t * size : (t + 1) * size]).sum()) for t in tokens]
-    return tokens[int(np.argmin(energies))]
+        return can_halve(stretch, self._settings.retry.shortest_half_seconds)

@@ -16,7 +16,8 @@ from eureka.pipeline.answers import Answerer, add_usage
 from eureka.pipeline.options import ListenerSettings, ListenOptions
 from eureka.pipeline.pieces import Piece, WindowResult, join_neighbours, piece_of
 from eureka.pipeline.protocols import AudioEmbedder, TextDecoder
-from eureka.pipeline.retries import PersistentAnswerer, Stretch, StretchAnswer
+from eureka.pipeline.retries import PersistentAnswerer, StretchAnswer
+from eureka.pipeline.stretches import Stretch
 from eureka.types import CoverageRow, Ending, Instruction, Pcm, Span, Task, Usage
 
 _ABANDONED = (Ending.CANCELLED, Ending.DEADLINE)

@@ -10,8 +10,9 @@ from eureka.jobs.job_store import WindowRef
 from eureka.jobs.planning import Planner, PlanSettings
 from eureka.jobs.runner import RunEnd, WindowRunner
 from eureka.jobs.source import OpenHere, SpanFetcher
+from eureka.pipeline.stretches import Stretch
 from eureka.storage.keys import JobKeys
-from eureka.types import SAMPLE_RATE_HZ, Ending, Pcm, Task
+from eureka.types import SAMPLE_RATE_HZ, Ending, Task
 from tests.helpers.job_rig import TONE_CARD, JobRig
 from tests.helpers.sounds import wav_of
 from tests.helpers.tone_model import say
@@ -131,8 +132,8 @@ def test_run_refused_for_one_track_keeps_the_other(make_rig: MakeRig) -> None:
 def test_run_empty_transcript_where_somebody_speaks_is_an_error_after_all_attempts(
     make_rig: MakeRig,
 ) -> None:
-    def has_speech(pcm: Pcm) -> bool:
-        return bool(np.abs(pcm).max() > 0.1)
+    def has_speech(stretch: Stretch) -> bool:
+        return bool(np.abs(stretch.pcm).max() > 0.1)
 
     rig = make_rig(lambda request, number: ([], Ending.STOP), has_speech=has_speech)
     ref = planned(rig, tasks=(Task.TRANSCRIBE,))
@@ -143,6 +144,60 @@ def test_run_empty_transcript_where_somebody_speaks_is_an_error_after_all_attemp
     assert track.failure is not None and track.failure.reason == "SPEECH_NOT_TRANSCRIBED"
     assert {piece.ending for piece in track.pieces} == {Ending.ERROR}
     assert track.num_attempts == num_asked(rig) == 3 + 3 + 3
+
+
+def test_run_transcript_without_words_under_a_caption_of_speech_is_tried_again(make_rig: MakeRig) -> None:
+    def fault(request: Any, number: int) -> tuple[list[str], Ending] | None:
+        if request.instruction.task is Task.CAPTION:
+            return ["man speaking"], Ending.STOP
+        return ([], Ending.STOP) if number == 2 else None  # after the caption
+
+    rig = make_rig(fault)
+    ref = planned(rig)
+    assert runner(rig).run(ref) is RunEnd.WRITTEN
+    outcome = rig.jobs.outcome(ref)
+    assert outcome is not None and outcome.is_good
+    track = outcome.tracks[Task.TRANSCRIBE]
+    assert [piece.text.split() for piece in track.pieces] == [WORDS] and track.num_attempts == 2
+    assert outcome.tracks[Task.CAPTION].num_attempts == 1 and num_asked(rig) == 3
+    assert list(outcome.tracks) == [Task.TRANSCRIBE, Task.CAPTION]
+
+
+@pytest.mark.parametrize(
+    ("caption", "is_missed"), [("man speaking, rain", True), ("rain, dog bark", False), ("silence", False)]
+)
+def test_run_transcript_alone_asks_one_caption_a_stretch_before_it_may_be_empty(
+    make_rig: MakeRig, caption: str, is_missed: bool
+) -> None:
+    def fault(request: Any, number: int) -> tuple[list[str], Ending]:
+        is_caption = request.instruction.task is Task.CAPTION
+        return (caption.split() if is_caption else []), Ending.STOP
+
+    rig = make_rig(fault)
+    ref = planned(rig, tasks=(Task.TRANSCRIBE,))
+    assert runner(rig).run(ref) is RunEnd.WRITTEN
+    outcome = rig.jobs.outcome(ref)
+    assert outcome is not None and list(outcome.tracks) == [Task.TRANSCRIBE]
+    track, asked = outcome.tracks[Task.TRANSCRIBE], rig.model.decoder.requests  # type: ignore[attr-defined]
+    captions = [request for request in asked if request.instruction.task is Task.CAPTION]
+    assert (len(captions), track.num_attempts) == ((3, 9) if is_missed else (1, 1))
+    ending, reason = (Ending.ERROR, "SPEECH_NOT_TRANSCRIBED") if is_missed else (Ending.STOP, None)
+    assert {piece.ending for piece in track.pieces} == {ending}
+    assert (track.failure.reason if track.failure else None) == reason
+    assert outcome.usage.generated_tokens >= len(captions)  # captions are paid for
+
+
+def test_run_model_that_refuses_captions_may_give_an_empty_transcript(make_rig: MakeRig) -> None:
+    def fault(request: Any, number: int) -> tuple[list[str], Ending]:
+        if request.instruction.task is Task.CAPTION:
+            raise InvalidInputError("no captions today", reason="NO_CAPTIONS")
+        return [], Ending.STOP
+
+    rig = make_rig(fault)
+    ref = planned(rig, tasks=(Task.TRANSCRIBE,))
+    assert runner(rig).run(ref) is RunEnd.WRITTEN
+    outcome = rig.jobs.outcome(ref)
+    assert outcome is not None and outcome.is_good
 
 
 def test_run_halves_tile_the_window(make_rig: MakeRig) -> None:

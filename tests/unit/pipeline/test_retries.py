@@ -125,21 +125,21 @@ def test_raise_unless_answered_lets_full_results_pass(make_ears: MakeEars) -> No
 
 
 def test_retry_empty_where_somebody_speaks(make_ears: MakeEars) -> None:
-    settings = ListenerSettings("tones", 10.0, has_speech=lambda pcm: True)
+    settings = ListenerSettings("tones", 10.0, has_speech=lambda stretch: True)
     ears = make_ears(lambda request, number: ([], Ending.STOP) if number == 1 else None, settings)
     assert transcribe(ears) == (" ".join(SPOKEN), [Ending.STOP])
     assert len(ears.decoder.requests) == 2
 
 
 def test_retry_empty_after_all_attempts_stands_as_one_row(make_ears: MakeEars) -> None:
-    settings = ListenerSettings("tones", 10.0, has_speech=lambda pcm: True)
+    settings = ListenerSettings("tones", 10.0, has_speech=lambda stretch: True)
     ears = make_ears(lambda request, number: ([], Ending.STOP), settings)
     assert transcribe(ears) == ("", [Ending.STOP])
     assert len(ears.decoder.requests) == 9
 
 
 def test_retry_tokens_that_say_nothing_are_empty(make_ears: MakeEars) -> None:
-    settings = ListenerSettings("tones", 10.0, has_speech=lambda pcm: True)
+    settings = ListenerSettings("tones", 10.0, has_speech=lambda stretch: True)
     ears = make_ears(
         lambda request, number: (["<|0.4|><|1.2|>"], Ending.STOP) if number == 1 else None, settings
     )
@@ -148,10 +148,10 @@ def test_retry_tokens_that_say_nothing_are_empty(make_ears: MakeEars) -> None:
 
 
 def test_empty_stands_where_nobody_speaks_and_for_captions(make_ears: MakeEars) -> None:
-    quiet = ListenerSettings("tones", 10.0, has_speech=lambda pcm: False)
+    quiet = ListenerSettings("tones", 10.0, has_speech=lambda stretch: False)
     ears = make_ears(lambda request, number: ([], Ending.STOP), quiet)
     assert transcribe(ears) == ("", [Ending.STOP])
-    loud = ListenerSettings("tones", 10.0, has_speech=lambda pcm: True)
+    loud = ListenerSettings("tones", 10.0, has_speech=lambda stretch: True)
     others = make_ears(lambda request, number: ([], Ending.STOP), loud)
     list(others.listener.hear(blocks_of(say(SPOKEN)), [Task.CAPTION]))
     assert [len(e.decoder.requests) for e in (ears, others)] == [1, 1]
