@@ -1,27 +1,24 @@
-"""Watching a job: it is looked at once a second, and what ended since is sent."""
+"""Watching a job: it is looked at once a second for all who watch it, and what ended since is sent."""
 
 from __future__ import annotations
 
 import asyncio
 import re
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
 from eureka.api.v1 import job_service_pb2 as api
 from eureka.errors import InvalidInputError, QueueFullError
-from eureka.jobs.job_store import WindowRef
 from eureka.jobs.reading import JobView
-from services.gateway.jobs.messages import job_message, partial_segments
+from services.gateway.jobs.looks import InThread, SharedLooks
+from services.gateway.jobs.messages import job_message
 from services.gateway.jobs.reading import JobReader, JobSnapshot
 
 LOOK_SECONDS = 1.0
 """Between two looks at a job."""
-
-LOOK_SHARE = 4.0
-"""A look that takes long is followed by a pause of so many times its length: large batches, slow stores."""
 
 WINDOWS_A_MESSAGE = 64
 """Windows whose text goes into one message."""
@@ -33,8 +30,6 @@ MAX_TOKEN_LETTERS = 1 << 18
 """Of a resume token: two numbers a gap between windows that have ended."""
 
 _TOKEN = re.compile(r"(\d{1,4}):((\d{1,7}-\d{1,7})(,\d{1,7}-\d{1,7})*)?")
-
-InThread = Callable[[Callable[[], "Look"]], Awaitable["Look"]]
 
 
 @dataclass(slots=True)
@@ -73,27 +68,13 @@ class Place:
         """The place as a token."""
         return f"{self.round_number}:{','.join(f'{start}-{end}' for start, end in _ranges(self.sent))}"
 
-    def enter(self, view: JobView) -> None:
-        """Forget what later rounds hear again."""
+    def enter(self, view: JobView) -> list[int]:
+        """Forget what later rounds hear again; the windows that ended and are not sent, in order."""
         for state in view.rounds:
             if state.plan.round_number > self.round_number:
                 self.sent -= {window.index for window in state.plan.windows}
                 self.round_number = state.plan.round_number
-
-
-@dataclass(frozen=True, slots=True)
-class Look:
-    """What one look at a job gave.
-
-    Attributes:
-        snapshot: the job.
-        segments: of windows that ended since.
-        has_more: more windows have ended than go into one message.
-    """
-
-    snapshot: JobSnapshot
-    segments: tuple[api.PartialSegment, ...]
-    has_more: bool
+        return sorted(view.ended_now() - self.sent)
 
 
 class JobWatcher:
@@ -113,9 +94,7 @@ class JobWatcher:
         look_seconds: float = LOOK_SECONDS,
         max_watches: int = MAX_WATCHES,
     ) -> None:
-        self._reader = reader
-        self._in_thread = in_thread
-        self._look_seconds = look_seconds
+        self._looks = SharedLooks(reader, in_thread, look_seconds)
         self._max_watches = max_watches
         self._num_watches = 0
 
@@ -144,37 +123,25 @@ class JobWatcher:
         self, tenant: str, job_id: str, place: Place
     ) -> AsyncGenerator[api.WatchJobResponse, None]:
         pace, last = _Pace(), b""
-        while True:
-            started = time.monotonic()
-            look = await self._in_thread(lambda: self._look(tenant, job_id, place))
-            seconds = time.monotonic() - started
-            job = job_message(look.snapshot, pace.end_time(look.snapshot))
-            seen = job_message(look.snapshot).SerializeToString(deterministic=True)
-            if look.segments or seen != last:
-                yield api.WatchJobResponse(job=job, segments=look.segments, resume_token=place.token)
-            last = seen
-            if look.has_more:
-                continue
-            if look.snapshot.state.is_final:
-                return
-            await asyncio.sleep(max(self._look_seconds, LOOK_SHARE * seconds))
-
-    def _look(self, tenant: str, job_id: str, place: Place) -> Look:
-        """Look, and move `place`; one look at a time has it."""
-        snapshot = self._reader.read(tenant, job_id)
-        view = None if snapshot.children is not None else self._reader.view(snapshot)
-        if view is None:
-            return Look(snapshot, (), has_more=False)
-        place.enter(view)
-        fresh = sorted(view.ended_now() - place.sent)
-        segments = [each for index in fresh[:WINDOWS_A_MESSAGE] for each in self._segments(view, index)]
-        place.sent.update(fresh[:WINDOWS_A_MESSAGE])
-        return Look(snapshot, tuple(segments), has_more=len(fresh) > WINDOWS_A_MESSAGE)
-
-    def _segments(self, view: JobView, index: int) -> list[api.PartialSegment]:
-        number = view.best_rounds()[index]
-        outcome = self._reader.jobs.outcome(WindowRef(view.keys, number, index))
-        return partial_segments(outcome) if outcome is not None else []
+        not_before = time.monotonic()  # what others saw before may be over: a retry, say
+        async with self._looks.watched(tenant, job_id) as watched:
+            while True:
+                look = await watched.look(not_before)
+                fresh = place.enter(look.view) if look.view is not None else []
+                segments: list[api.PartialSegment] = []
+                if look.view is not None and fresh:
+                    segments = await watched.segments(look.view, fresh[:WINDOWS_A_MESSAGE])
+                    place.sent.update(fresh[:WINDOWS_A_MESSAGE])
+                job = job_message(look.snapshot, pace.end_time(look.snapshot))
+                seen = job_message(look.snapshot).SerializeToString(deterministic=True)
+                if segments or seen != last:
+                    yield api.WatchJobResponse(job=job, segments=segments, resume_token=place.token)
+                last = seen
+                if len(fresh) > WINDOWS_A_MESSAGE:
+                    continue
+                if look.snapshot.state.is_final:
+                    return
+                await asyncio.sleep(look.pause_seconds)
 
 
 class _Pace:
