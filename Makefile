@@ -42,7 +42,7 @@ test: $(VENV)/.ready-dev speech-engines queue-server s3-server ## all tests but 
 test-large: $(VENV)/.ready-dev ## a random checkpoint in the shape of the 1.7B model (6 GB of disk), an hour of audio
 	@$(PYTEST) -m large --timeout 1800
 
-chaos: $(VENV)/.ready-dev queue-server ## kill parts of the running stack, soak it: tests too slow for every day
+chaos: $(VENV)/.ready-dev queue-server s3-server ## kill parts of the running stack, soak it: tests too slow for every day
 	@$(PYTEST) -m slow --timeout 1800
 
 lint: $(VENV)/.ready-dev buf ## style, types, import floors and protos
