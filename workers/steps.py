@@ -33,7 +33,10 @@ from workers.parts import WorkerParts
 logger = logging.getLogger(f"eureka.{__name__}")
 
 LISTED_WINDOWS = 200
-"""Jobs of so many windows are looked at after each; longer ones wait for the next sweep."""
+"""Jobs of so many windows are looked at after each; longer ones when few messages wait, or by sweeps."""
+
+LOOK_SECONDS = 10.0
+"""The longest look at a long job; then another worker may look."""
 
 AWAY_SECONDS = 2.0
 """Until something is tried again for which a part was away."""
@@ -197,10 +200,30 @@ class Steps:
             self._metrics.record_usage(audio_seconds=window.owned.num_samples / SAMPLE_RATE_HZ)
 
     def _go_on(self, ref: WindowRef) -> None:
-        """The next windows or the end, at once where that is cheap; else the sweeper finds them."""
+        """The next windows or the end, at once where that is cheap or needed; else the sweeper finds them."""
         plan = self._parts.jobs.plan(ref.keys, ref.round_number)
-        if plan is not None and len(plan.windows) <= LISTED_WINDOWS:
+        if plan is None:
+            return
+        if len(plan.windows) <= LISTED_WINDOWS:
             advance(self._parts, ref.keys)
+        elif self._runs_dry(ref):
+            self._fill(ref)
+
+    def _runs_dry(self, ref: WindowRef) -> bool:
+        """Whether workers will soon find nothing in the lane of a job."""
+        waiting = self._parts.marks.num_waiting(self._parts.jobs.spec(ref.keys).lane.value)
+        return waiting <= self._parts.settings.max_queued_windows // 2
+
+    def _fill(self, ref: WindowRef) -> None:
+        """Look for the next windows of a long job, unless somebody does."""
+        name = ref.keys.windows_folder(ref.round_number)
+        if self._parts.marks.marked([name]):
+            return
+        self._parts.marks.mark(name, LOOK_SECONDS)
+        try:
+            advance(self._parts, ref.keys)
+        finally:
+            self._parts.marks.clear(name)
 
     # -- finish ------------------------------------------------------------------------------------
 

@@ -30,6 +30,7 @@ from tests.helpers.webhook_receiver import SECRET, WebhookReceiver
 from tests.helpers.worker_rig import PREFIX, WorkerRig
 from workers.events import WebhookState, delivery_key, read_delivery
 from workers.main import node_name
+from workers.steps import LISTED_WINDOWS
 
 AUDIO = wav_of(say([WORDS[number % 10] for number in range(56)]))
 """40 s, six windows."""
@@ -97,6 +98,16 @@ def undisturbed(workers: Workers, tmp_path: Path, **fields: Any) -> dict[str, by
     keys = rig.create(AUDIO, **fields)
     assert rig.run(keys) == "SUCCEEDED"
     return documents(rig, keys)
+
+
+def test_messages_alone_bring_a_long_job_to_its_end(workers: Workers) -> None:
+    audio = wav_of(say([WORDS[number % 10] for number in range(220)]))
+    worker, keys = workers.worker(), workers.rig.create(audio, max_window_seconds=1.0)
+    worker.queue.enqueue_plan(keys.tenant, keys.job_id, "default")
+    done = worker.work()
+    assert done.count("window") > LISTED_WINDOWS and done[-1] == "finish"
+    assert result_of(workers.rig, keys)["state"] == "SUCCEEDED"
+    assert set(workers.rig.store.wins.values()) == {1}
 
 
 def test_messages_alone_bring_a_job_to_its_end_with_the_bytes_of_the_local_runner(
