@@ -29,6 +29,7 @@ from eureka.types import SAMPLE_RATE_HZ, Priority
 from workers.advance import advance
 from workers.events import WebhookState, delivery_key, event_of, read_delivery, write_delivery
 from workers.parts import WorkerParts
+from workers.stop_watch import StopWatch
 
 logger = logging.getLogger(f"eureka.{__name__}")
 
@@ -64,6 +65,7 @@ class Steps:
         self._metrics = metrics
         self._job_metrics = job_metrics
         self._pause_seconds = pause_seconds
+        self._stop_watch = StopWatch(parts.jobs)
 
     def plan(self, keys: JobKeys) -> None:
         """Plan the highest round, and queue its first windows."""
@@ -152,7 +154,8 @@ class Steps:
             runner = WindowRunner(
                 parts.jobs, parts.fetcher(), model, parts.clocks, parts.claims, self._count_window
             )
-            end = self._heard(runner, ref)
+            with self._stop_watch.watching(ref, call):
+                end = self._heard(runner, ref)
         if end == RunEnd.WRITTEN:
             self._count_audio(ref)
             self._go_on(ref)

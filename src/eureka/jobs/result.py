@@ -45,6 +45,7 @@ class JobResult:
         texts: of each track.
         segments: of all tracks, in order of time.
         coverage: one row a span.
+        rounds: of each row, the one that it was heard in; None where no model heard it.
         usage: of all windows that were read.
         models: who answered, in order of appearance.
         num_attempts: requests that were sent.
@@ -60,6 +61,7 @@ class JobResult:
     texts: Mapping[Task, str] = field(default_factory=dict)
     segments: tuple[TrackSegment, ...] = ()
     coverage: tuple[CoverageRow, ...] = ()
+    rounds: tuple[int | None, ...] = ()
     usage: Usage = field(default_factory=Usage)
     models: tuple[ModelVersion, ...] = ()
     num_attempts: int = 0
@@ -101,6 +103,8 @@ class JobResult:
         ).to_dict()
         for segment, timed in zip(heard["segments"], self.segments, strict=True):
             segment["track"] = TRACK_NAMES[timed.task]
+        for row, number in zip(heard["coverage"], self.rounds, strict=True):
+            row["round"] = number
         heard["task"] = ",".join(self.tasks)
         return heard
 
@@ -117,6 +121,7 @@ class ResultGatherer:
         self._held: WindowResult | None = None
         self._pieces: dict[Task, list[Piece]] = {task: [] for task in self._tasks}
         self._rows: list[CoverageRow] = []
+        self._rounds: list[int | None] = []
         self._models: dict[ModelVersion, None] = {}
         self._failures: Counter[str] = Counter()
         self.usage = Usage()
@@ -134,13 +139,14 @@ class ResultGatherer:
         """
         if isinstance(outcome, WindowOutcome):
             self._note(outcome)
-            self._take(window, {task: outcome.tracks[task].pieces for task in self._tasks})
+            pieces = {task: outcome.tracks[task].pieces for task in self._tasks}
+            self._take(window, pieces, outcome.round_number)
             return
         if outcome is not None:
             self._note_failure(outcome)
             ending = Ending.ERROR
         if ending is not None:
-            self._take(window, dict.fromkeys(self._tasks, ended(window, ending).pieces))
+            self._take(window, dict.fromkeys(self._tasks, ended(window, ending).pieces), None)
 
     def build(
         self, spec: JobSpec, plan: JobPlan, round_number: int, summary: dict[str, Any] | None = None
@@ -158,6 +164,7 @@ class ResultGatherer:
             texts={task: joined_text(pieces) for task, pieces in self._all_pieces().items()},
             segments=self.segments(),
             coverage=tuple(self._rows),
+            rounds=tuple(self._rounds),
             usage=self.usage,
             models=tuple(self._models),
             num_attempts=self.num_attempts,
@@ -174,8 +181,12 @@ class ResultGatherer:
         )
         return tuple(sorted(found, key=lambda timed: timed.times))
 
-    def _take(self, window: PlannedSpan, pieces: Mapping[Task, tuple[Piece, ...]]) -> None:
-        self._rows += rows_of(pieces)
+    def _take(
+        self, window: PlannedSpan, pieces: Mapping[Task, tuple[Piece, ...]], round_number: int | None
+    ) -> None:
+        rows = list(rows_of(pieces))
+        self._rows += rows
+        self._rounds += [round_number] * len(rows)
         self._hold(WindowResult(window.index, window.owned, pieces, Usage()))
 
     def _note(self, outcome: WindowOutcome) -> None:

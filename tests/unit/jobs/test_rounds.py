@@ -50,6 +50,8 @@ def test_retry_runs_exactly_the_failed_windows_and_leaves_the_first_round(
     # Nothing was the model's fault, so its answers are those of a job that nothing disturbed.
     retried, undisturbed = result_of(rig, keys, 2), result_of(alone, keys)
     assert retried.pop("round") == 2 and undisturbed.pop("round") == 1
+    rounds = [[row.pop("round") for row in result["coverage"]] for result in (retried, undisturbed)]
+    assert rounds == [[1, 1, 1] + [2] * len(second.windows), [1] * len(first.sounding)]
     assert retried == undisturbed
 
 
