@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import copy
 import threading
 import uuid
@@ -236,7 +237,7 @@ class Objects:
         if self.refuses_dangling and kind.name in ("Deployment", "StatefulSet", "Job", "Pod", "CronJob"):
             _refuse(list(self.missing(made)), address)
         metadata.update(own)
-        return made
+        return with_data(made)
 
     def _keep(self, what: str, key: Key, manifest: Manifest) -> Manifest:
         before = self._found.get(key)
@@ -277,6 +278,15 @@ def matches(manifest: Manifest, selector: str = "", field_selector: str = "") ->
         fields.get(term.split("=")[0]) == term.split("=")[-1]
         for term in filter(None, field_selector.split(","))
     )
+
+
+def with_data(manifest: Manifest) -> Manifest:
+    """A Secret whose `stringData` has gone into `data`, as a server keeps it."""
+    given = manifest.pop("stringData", None)
+    if manifest["kind"] == "Secret" and given:
+        encoded = {key: base64.b64encode(value.encode()).decode() for key, value in given.items()}
+        manifest["data"] = {**(manifest.get("data") or {}), **encoded}
+    return manifest
 
 
 def merged(before: Any, patch: Any) -> Any:

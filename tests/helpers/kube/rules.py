@@ -55,7 +55,9 @@ def container_problems(manifest: Manifest) -> Iterator[str]:
     pod = pod_of(manifest)
     if pod is None:
         return
+    claims = (manifest.get("spec") or {}).get("volumeClaimTemplates") or []
     volumes = [volume["name"] for volume in pod.get("volumes") or []]
+    volumes += [claim["metadata"]["name"] for claim in claims]
     containers = [*(pod.get("initContainers") or []), *pod["containers"]]
     names = [container["name"] for container in containers]
     for listed in (volumes, names):

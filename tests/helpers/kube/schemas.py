@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import json
 from pathlib import Path
 from typing import Any
 
@@ -23,16 +24,21 @@ FOREIGN = Path(__file__).with_name("foreign_kinds.yaml")
 
 def problems(manifest: dict[str, Any]) -> list[str]:
     """What is wrong with a manifest, in the oldest and the newest version; empty when nothing is."""
-    found = []
+    return list(_problems(json.dumps(manifest)))
+
+
+@functools.lru_cache(maxsize=4_096)  # charts are installed again and again
+def _problems(text: str) -> tuple[str, ...]:
+    manifest, found = json.loads(text), []
     for version in VERSIONS:
         try:
             validator = _validator(version, manifest["apiVersion"], manifest["kind"])
         except LookupError as error:
-            return [str(error)]
+            return (str(error),)
         for error in validator.iter_errors(manifest):
             place = ".".join(map(str, error.absolute_path))
             found.append(f"{version}: {place}: {error.message[:300]}")
-    return found
+    return tuple(found)
 
 
 @functools.cache
