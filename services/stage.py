@@ -77,7 +77,9 @@ async def start_stage(stage: Stage, section: StageSettings, settings: Settings) 
     """
     stage.metrics.show_ready(lambda: stage.monitor.is_ready)
     with ExitStack() as opened:
-        metrics_server = serve_metrics(stage.metrics.registry, section.host, section.metrics_port)
+        metrics_server = serve_metrics(
+            stage.metrics.registry, section.host, section.metrics_port, shares_port=section.shares_port
+        )
         opened.callback(metrics_server.stop)
         server = await _start_server(stage, section, settings)
         opened.pop_all()
@@ -116,6 +118,7 @@ def server_config(section: StageSettings, settings: Settings) -> ServerConfig:
         max_message_bytes=settings.max_message_bytes,
         drain_seconds=section.drain_seconds,
         grace_seconds=section.grace_seconds,
+        shares_port=section.shares_port,
     )
 
 

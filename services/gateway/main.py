@@ -127,7 +127,9 @@ async def _start(
     jobs = Jobs(parts, gateway.uploads, served, section.max_upload_bytes) if parts is not None else None
     if jobs is not None:
         opened.callback(jobs.close)
-    metrics_server = serve_metrics(metrics.registry, section.metrics_host, section.metrics_port)
+    metrics_server = serve_metrics(
+        metrics.registry, section.metrics_host, section.metrics_port, shares_port=section.shares_port
+    )
     opened.callback(metrics_server.stop)
     models = ModelServicer(served, limits_message(settings))
     server = await start_server(
@@ -194,6 +196,7 @@ def server_config(settings: Settings) -> ServerConfig:
         max_message_bytes=settings.max_message_bytes,
         drain_seconds=section.drain_seconds,
         grace_seconds=section.grace_seconds,
+        shares_port=section.shares_port,
     )
 
 

@@ -1,8 +1,9 @@
 """A service of a stack, small enough to start in a moment: health at a port, and ways to misbehave.
 
-    python -m tests.helpers.small_service PORT [--fail] [--deaf]
+    python -m tests.helpers.small_service PORT [--fail] [--fail-if FILE] [--deaf]
 
---fail ends at once with a reason; --deaf ignores SIGTERM.
+--fail ends at once with a reason, --fail-if where the file exists; --deaf ignores SIGTERM. The port is shared
+with others of its kind.
 """
 
 from __future__ import annotations
@@ -11,13 +12,14 @@ import signal
 import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 
 
 def main(arguments: list[str]) -> int:
-    if "--fail" in arguments:
+    if "--fail" in arguments or ("--fail-if" in arguments and Path(arguments[-1]).exists()):
         print("NO_LUCK: this service never starts", file=sys.stderr)
         return 3
     stopping = threading.Event()

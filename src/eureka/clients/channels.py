@@ -36,9 +36,10 @@ _RETRY_POLICY = {
     "initialBackoff": "0.1s",
     "maxBackoff": "1s",
     "backoffMultiplier": 3,
-    "retryableStatusCodes": ["UNAVAILABLE"],
+    "retryableStatusCodes": ["UNAVAILABLE", "CANCELLED"],
 }
-"""Three attempts over about half a second: enough for a pod that leaves, no storm where all are away."""
+"""Three attempts over about half a second: enough for a pod that leaves, no storm where all are away.
+CANCELLED is how a server that stops answers calls that it had not taken; what we cancel is not repeated."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -35,7 +35,8 @@ UPLOAD_CHUNK_BYTES = 256 << 10
 MESSAGE_RESERVE_BYTES = 256 << 10
 """Room for all of a message but its audio."""
 
-_RETRIED = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.RESOURCE_EXHAUSTED)
+_RETRIED = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.RESOURCE_EXHAUSTED, grpc.StatusCode.CANCELLED)
+"""CANCELLED is worth it only without a reason: a server that stops had not taken the call."""
 
 _ANY_SIZE = 1 << 62
 

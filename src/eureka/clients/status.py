@@ -32,6 +32,10 @@ MAX_MESSAGE_CHARS = 1_000
 DEADLINE_REASON = "DEADLINE_EXCEEDED"
 """Reason of a CancelledError whose deadline passed."""
 
+SERVER_STOPPING_REASON = "SERVER_STOPPING"
+"""Reason for a call that a server which stops had not taken yet: gRPC cancels it without a word. A call that
+we cancel ourselves says so, and one that a server cancels carries its reason."""
+
 MESSAGE_OF_UNKNOWN = "internal error; the server's log has the cause under the request id"
 
 _CODES = {code.value[0]: code for code in grpc.StatusCode}
@@ -121,6 +125,10 @@ def _error_of_transport(code: grpc.StatusCode, message: str) -> EurekaError:
         return errors.CancelledError(message or "the deadline passed", reason=DEADLINE_REASON)
     if code is grpc.StatusCode.RESOURCE_EXHAUSTED and "larger than max" in message:
         return errors.InvalidInputError(message, reason="MESSAGE_TOO_LARGE")
+    if code is grpc.StatusCode.CANCELLED and message in ("", code.name):
+        return errors.StageUnavailableError(
+            "the server stopped before it took the call", reason=SERVER_STOPPING_REASON
+        )
     if code.name in _CLASS_OF_CODE:
         return _CLASS_OF_CODE[code.name](message or code.name)
     reason = code.name if code is grpc.StatusCode.UNIMPLEMENTED else None

@@ -4,6 +4,9 @@
     await serve_until_signal(server)
 
 A signal turns readiness off first, then lets running calls end within a grace period, then stops.
+
+A server that shares its port takes over from another process without a gap: it listens only once it is ready,
+beside the other one, which stops listening when it is told to end. From then on the port is its own.
 """
 
 from __future__ import annotations
@@ -59,6 +62,8 @@ class ServerConfig:
         keepalive_timeout_seconds: time to answer that.
         drain_seconds: between readiness off and refusing calls, for balancers to notice.
         grace_seconds: for running calls at a stop.
+        shares_port: other processes of ours may listen at the port, too; it listens once it is ready, by
+            `serve_until_signal`, and the port must not be 0.
     """
 
     host: str = "127.0.0.1"
@@ -71,11 +76,12 @@ class ServerConfig:
     keepalive_timeout_seconds: float = 10.0
     drain_seconds: float = 0.0
     grace_seconds: float = 30.0
+    shares_port: bool = False
 
 
 @dataclass(slots=True)
 class RunningServer:
-    """A server that listens.
+    """A server that listens, or will once it is ready.
 
     Attributes:
         server: gRPC's own.
@@ -87,7 +93,23 @@ class RunningServer:
     port: int
     monitor: HealthMonitor
     config: ServerConfig
+    is_listening: bool = False
     _background: list[asyncio.Task[None]] = field(default_factory=list)
+
+    async def listen(self) -> None:
+        """Listen; nothing where it does.
+
+        Raises:
+            WrongStateError: reason PORT_IN_USE.
+            InvalidInputError: reason UNREADABLE_CERTIFICATE.
+        """
+        if self.is_listening:
+            return
+        self.port = _bind(self.server, self.config)
+        await self.server.start()
+        self.is_listening = True
+        extra = {"host": self.config.host, "port": self.port, "has_tls": self.config.tls is not None}
+        logger.info("server_started", extra=extra)
 
     def run_beside(self, work: Coroutine[Any, Any, None]) -> None:
         """Run `work` until the server stops; an error in it is logged and does not end the server."""
@@ -127,24 +149,27 @@ async def start_server(
     health_pb2_grpc.add_HealthServicer_to_server(monitor.servicer, server)
     health_name = health_pb2.DESCRIPTOR.services_by_name["Health"].full_name
     reflection.enable_server_reflection((*services, health_name, reflection.SERVICE_NAME), server)
-    port = _bind(server, config)
-    running = RunningServer(server, port, monitor, config)
+    running = RunningServer(server, config.port, monitor, config)
+    if not config.shares_port:
+        await running.listen()
     running.run_beside(monitor.run())
-    await server.start()
-    logger.info(
-        "server_started", extra={"host": config.host, "port": port, "has_tls": config.tls is not None}
-    )
     return running
 
 
 async def serve_until_signal(
     running: RunningServer, signals: Sequence[signal.Signals] = (signal.SIGTERM, signal.SIGINT)
 ) -> None:
-    """Serve until SIGTERM or SIGINT, then stop gracefully; works as PID 1 too. A second one ends at once."""
+    """Serve until SIGTERM or SIGINT, then stop gracefully; works as PID 1 too. A second one ends at once.
+
+    Raises:
+        WrongStateError, InvalidInputError: as `RunningServer.listen`, where the server shares its port.
+    """
     loop, stopping = asyncio.get_running_loop(), asyncio.Event()
     for name in signals:
         loop.add_signal_handler(name, stopping.set)
-    await stopping.wait()
+    if await _before(stopping, running.monitor.until_ready()):
+        await running.listen()
+        await stopping.wait()
     for name in signals:
         loop.remove_signal_handler(name)
     logger.info("server_stopping", extra={"port": running.port})
@@ -163,8 +188,8 @@ def server_options(config: ServerConfig) -> list[tuple[str, Any]]:
         ("grpc.keepalive_permit_without_calls", 1),
         # Clients keep idle connections alive; the default would close them for pinging too often.
         ("grpc.http2.min_ping_interval_without_data_ms", 5_000),
-        # Else a second server on the same port would start and take half of the connections.
-        ("grpc.so_reuseport", 0),
+        # Where nobody takes over, a second server would start and take half of the connections.
+        ("grpc.so_reuseport", int(config.shares_port)),
     ]
 
 
@@ -199,6 +224,18 @@ def _pem(path: Path) -> bytes:
 
 def _port_in_use(address: str) -> WrongStateError:
     return WrongStateError(f"cannot listen at {address}: in use, or not ours", reason="PORT_IN_USE")
+
+
+async def _before(stopping: asyncio.Event, work: Coroutine[Any, Any, None]) -> bool:
+    """Await `work` unless a stop comes first; whether it came to its end."""
+    task, stop = asyncio.create_task(work), asyncio.create_task(stopping.wait())
+    try:
+        await asyncio.wait((task, stop), return_when=asyncio.FIRST_COMPLETED)
+        return task.done()
+    finally:
+        for one in (task, stop):
+            one.cancel()
+        await asyncio.gather(task, stop, return_exceptions=True)
 
 
 async def _ended(task: asyncio.Task[None]) -> None:

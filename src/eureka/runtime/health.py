@@ -75,6 +75,7 @@ class HealthMonitor:
         self._is_draining = False
         self._shown: bool | None = None
         self._changed = asyncio.Event()
+        self._has_been_ready = asyncio.Event()
         self.servicer = health.aio.HealthServicer()  # type: ignore[attr-defined]  # set at import
 
     @property
@@ -119,6 +120,10 @@ class HealthMonitor:
             if probing is not None:
                 probing.cancel()
 
+    async def until_ready(self) -> None:
+        """Return when it has been ready for the first time; `run` must be running."""
+        await self._has_been_ready.wait()
+
     async def drain(self) -> None:
         """Not ready any more, for good; liveness stays."""
         self._is_draining = True
@@ -157,6 +162,8 @@ class HealthMonitor:
         if is_ready is self._shown:
             return
         self._shown = is_ready
+        if is_ready:
+            self._has_been_ready.set()
         logger.info("readiness_changed", extra={"is_ready": is_ready})
         for service in self._services:
             await self.servicer.set(service, SERVING if is_ready else NOT_SERVING)

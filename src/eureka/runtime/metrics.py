@@ -8,13 +8,16 @@ Labels are few and bounded: component, method, code, stage. Nothing here knows i
 
 from __future__ import annotations
 
+import socket
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from socketserver import ThreadingMixIn
 from typing import Any
+from wsgiref.simple_server import WSGIRequestHandler, WSGIServer
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, start_http_server
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, make_wsgi_app
 from prometheus_client.process_collector import ProcessCollector
 
 from eureka.errors import WrongStateError
@@ -153,15 +156,53 @@ class MetricsServer:
         self._thread.join()
 
 
-def serve_metrics(registry: CollectorRegistry, address: str = "127.0.0.1", port: int = 0) -> MetricsServer:
+def serve_metrics(
+    registry: CollectorRegistry, address: str = "127.0.0.1", port: int = 0, *, shares_port: bool = False
+) -> MetricsServer:
     """Show `registry` at http://address:port/metrics from a thread; port 0 picks a free one.
+
+    Args:
+        registry: what is shown.
+        address: where it listens.
+        port: likewise.
+        shares_port: a process that takes over from this one may listen there, too.
 
     Raises:
         WrongStateError: reason PORT_IN_USE.
     """
+    host = address.strip("[]")
+    kinds = (_SharedHttpServer6, _SharedHttpServer) if shares_port else (_HttpServer6, _HttpServer)
     try:
-        server, thread = start_http_server(port, address.strip("[]"), registry)
+        server = kinds[0 if ":" in host else 1]((host, port), _SilentHandler)
     except OSError as error:
         message = f"metrics cannot listen at {address}:{port}: {error.strerror}"
         raise WrongStateError(message, reason="PORT_IN_USE") from error
+    server.set_app(make_wsgi_app(registry))
+    thread = threading.Thread(target=server.serve_forever, name="metrics", daemon=True)
+    thread.start()
     return MetricsServer(server.server_port, server, thread)
+
+
+class _HttpServer(ThreadingMixIn, WSGIServer):
+    """A slow reader does not keep others waiting."""
+
+    daemon_threads = True
+
+
+class _HttpServer6(_HttpServer):
+    address_family = socket.AF_INET6
+
+
+class _SharedHttpServer(_HttpServer):
+    allow_reuse_port = True
+
+
+class _SharedHttpServer6(_HttpServer6):
+    allow_reuse_port = True
+
+
+class _SilentHandler(WSGIRequestHandler):
+    """Requests for metrics are not logged."""
+
+    def log_message(self, format: str, *args: Any) -> None:
+        """Say nothing."""

@@ -137,6 +137,9 @@ class GatewaySettings(BaseModel):
     """Seconds between readiness off and refusing calls, for balancers to notice; 5 in a cluster."""
     grace_seconds: float = Field(30.0, ge=0)
     """Seconds that running calls get at a stop."""
+    shares_port: bool = Field(False)
+    """Let a process that takes over listen at the same ports, which must not be 0, and listen only once
+    ready; the local stack sets it, for `eureka restart`."""
 
 
 class StageSettings(BaseModel):
@@ -165,6 +168,9 @@ class StageSettings(BaseModel):
     """Seconds between readiness off and refusing calls."""
     grace_seconds: float = Field(30.0, ge=0)
     """Seconds that running calls get at a stop."""
+    shares_port: bool = Field(False)
+    """Let a process that takes over listen at the same ports, which must not be 0, and listen only once
+    ready; the local stack sets it, for `eureka restart`."""
 
 
 class EncoderSettings(StageSettings):

@@ -14,7 +14,7 @@ from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass
 from time import monotonic
 
-from eureka.errors import EurekaError, StageUnavailableError
+from eureka.errors import EurekaError, NotFoundError, StageUnavailableError, WrongStateError
 from eureka.runtime.stack_process import Part
 from eureka.runtime.stack_state import ComponentState, StackFolder, StackState, State
 
@@ -67,6 +67,8 @@ class Stack:
         self._states: dict[str, State] = {part.component.name: "starting" for part in self._parts()}
         self._is_ready = False
         self._stopping = asyncio.Event()
+        self._renewals: set[asyncio.Task[None]] = set()
+        self._turns = {name: asyncio.Lock() for name in self._states}
 
     def request_stop(self) -> None:
         """Begin to stop; asked a second time, end everything at once."""
@@ -168,16 +170,61 @@ class Stack:
         while True:
             started = monotonic()
             how = await part.ended()
-            if monotonic() - started > self._times.steady_seconds:
-                pause = self._times.first_backoff_seconds
-            extra = {"component": part.component.name, "how": how, "pause_seconds": pause}
-            logger.warning("component_ended", extra=extra)
-            self._tell(part, "restarting")
-            await asyncio.sleep(pause)
-            pause = min(2 * pause, self._times.max_backoff_seconds)
-            await self._restart(part)
+            async with self._turns[part.component.name]:
+                if part.pid is not None:  # renewed meanwhile
+                    continue
+                if monotonic() - started > self._times.steady_seconds:
+                    pause = self._times.first_backoff_seconds
+                extra = {"component": part.component.name, "how": how, "pause_seconds": pause}
+                logger.warning("component_ended", extra=extra)
+                self._tell(part, "restarting")
+                await asyncio.sleep(pause)
+                pause = min(2 * pause, self._times.max_backoff_seconds)
+                await self._start_again(part)
 
-    async def _restart(self, part: Part) -> None:
+    async def renew(self, name: str) -> int | None:
+        """Put a new process in the place of a component's, without a gap where it shares its port; its id.
+
+        Raises:
+            NotFoundError: reason NO_COMPONENT.
+            WrongStateError: reason STACK_NOT_READY; it comes up or goes down.
+            StageUnavailableError: the new process did not get ready; where ports are shared the old goes on.
+        """
+        part = self._named(name)
+        if not self._is_ready or self._stopping.is_set():
+            raise WrongStateError("the stack comes up or goes down now", reason="STACK_NOT_READY")
+        renewal = asyncio.create_task(self._renew(part))
+        self._renewals.add(renewal)
+        try:
+            await renewal
+            return part.pid
+        finally:
+            self._renewals.discard(renewal)
+
+    async def _renew(self, part: Part) -> None:
+        async with self._turns[part.component.name]:
+            extra: dict[str, object] = {"component": part.component.name, "old_pid": part.pid}
+            started = monotonic()
+            if not part.component.shares_port:
+                self._tell(part, "restarting")
+            try:
+                await part.renew(self._times.start_timeout_seconds, self._times.grace_seconds)
+            except OSError as error:  # a full disk, no more processes
+                message = f"{part.component.name} could not be started: {error}"
+                raise StageUnavailableError(message, reason="COMPONENT_NOT_STARTED") from error
+            finally:
+                self._tell(part, "restarting" if part.pid is None else "ready")
+            extra |= {"pid": part.pid, "duration_seconds": round(monotonic() - started, 2)}
+            logger.info("component_renewed", extra=extra)
+
+    def _named(self, name: str) -> Part:
+        for part in self._parts():
+            if part.component.name == name:
+                return part
+        names = ", ".join(self._states)
+        raise NotFoundError(f"the stack has no component {name!r}; it has {names}", reason="NO_COMPONENT")
+
+    async def _start_again(self, part: Part) -> None:
         try:
             await self._start(part)
         except (EurekaError, OSError) as error:
@@ -192,6 +239,9 @@ class Stack:
 
     async def _stop_all(self) -> None:
         """The gateway first, so that callers hear at once; Triton last, so that what runs can end."""
+        for renewal in self._renewals:
+            renewal.cancel()
+        await asyncio.gather(*self._renewals, return_exceptions=True)
         for group in reversed(self._groups):
             await asyncio.gather(*(self._stop(part) for part in group))
         logger.info("stack_stopped")

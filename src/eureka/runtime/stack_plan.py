@@ -10,7 +10,7 @@ import ipaddress
 import socket
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from eureka.errors import NotFoundError, WrongStateError
@@ -38,6 +38,7 @@ class Component:
         address: host:port of its server; empty for a worker, which asks and is not asked.
         metrics: host:port of its metrics; empty for Redis.
         environment: what it gets beside the supervisor's own.
+        shares_port: a new process of it may listen beside the old one, so that it is replaced without a gap.
     """
 
     name: str
@@ -45,6 +46,7 @@ class Component:
     address: str
     metrics: str
     environment: Mapping[str, str] = field(default_factory=dict)
+    shares_port: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,7 +160,8 @@ def plan_stack(
             _module("services.gateway"),
             _address(gateway.host, gateway_port),
             _address(gateway.metrics_host, metrics_port),
-            targets,
+            {**targets, "EUREKA_GATEWAY__SHARES_PORT": "true"},
+            shares_port=True,
         ),
     )
     return StackPlan(root, components, (http, grpc, metrics))
@@ -240,11 +243,10 @@ def _plan_stages(settings: Settings, ports: PortChooser, num_decoders: int) -> l
         own = {
             f"EUREKA_{kind.upper()}__PORT": str(port),
             f"EUREKA_{kind.upper()}__METRICS_PORT": str(metrics),
+            f"EUREKA_{kind.upper()}__SHARES_PORT": "true",
         }
-        address = _address(section.host, port)
-        stages.append(
-            Component(name, _module(f"services.{kind}"), address, _address(section.host, metrics), own)
-        )
+        address, shown = _address(section.host, port), _address(section.host, metrics)
+        stages.append(Component(name, _module(f"services.{kind}"), address, shown, own, shares_port=True))
     return stages
 
 
@@ -264,8 +266,7 @@ def _plain_text(tls: TlsSettings) -> dict[str, str]:
 
 
 def _with(stage: Component, shared: Mapping[str, str]) -> Component:
-    environment = {**shared, **stage.environment}
-    return Component(stage.name, stage.command, stage.address, stage.metrics, environment)
+    return replace(stage, environment={**shared, **stage.environment})
 
 
 def _module(name: str) -> tuple[str, ...]:

@@ -18,11 +18,13 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 
 from eureka.errors import EurekaError, StageUnavailableError
 from eureka.runtime.logging import configure_logging
 from eureka.runtime.settings import Settings, checkout_root, load_settings
 from eureka.runtime.stack import Stack, StackTimes
+from eureka.runtime.stack_control import control_socket
 from eureka.runtime.stack_health import health_of
 from eureka.runtime.stack_left_over import end_left_over
 from eureka.runtime.stack_plan import GATEWAY, REDIS, TRITON, WORKER, Component, StackPlan, plan_stack
@@ -57,7 +59,8 @@ def run_stack(settings: Settings, num_decoders: int | None, on_ready: OnReady) -
     with _disk_errors_told(folder), folder.locked():
         end_left_over(folder, settings.stack.grace_seconds)
         plan = plan_stack(settings, checkout_root(), num_decoders, find_redis_server(settings))
-        asyncio.run(_supervise(build_stack(settings, plan, folder), on_ready, plan.gateway.address))
+        stack = build_stack(settings, plan, folder)
+        asyncio.run(_supervise(stack, folder, on_ready, plan.gateway.address))
 
 
 def build_stack(settings: Settings, plan: StackPlan, folder: StackFolder) -> Stack:
@@ -184,14 +187,15 @@ def _triton_part(
 def _with_log_level(component: Component) -> Component:
     """Logs of the stack go to files, where they disturb nobody: INFO unless the user says otherwise."""
     environment = {"EUREKA_LOG_LEVEL": os.environ.get("EUREKA_LOG_LEVEL", "INFO"), **component.environment}
-    return Component(component.name, component.command, component.address, component.metrics, environment)
+    return replace(component, environment=environment)
 
 
-async def _supervise(stack: Stack, on_ready: OnReady, gateway: str) -> None:
+async def _supervise(stack: Stack, folder: StackFolder, on_ready: OnReady, gateway: str) -> None:
     loop = asyncio.get_running_loop()
     for name in _SIGNALS:
         loop.add_signal_handler(name, stack.request_stop)
-    await stack.run(lambda: on_ready(gateway))
+    async with control_socket(folder.path, stack.renew):
+        await stack.run(lambda: on_ready(gateway))
 
 
 @contextmanager

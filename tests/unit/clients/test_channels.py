@@ -44,7 +44,7 @@ def test_only_unary_methods_are_tried_again_and_only_when_unavailable() -> None:
     assert ("eureka.api.v1.AudioService", "Transcribe") in names
     assert ("eureka.stage.v1.DecoderService", "Score") in names
     assert not {method for _, method in names} & {"Generate", "Upload"}
-    assert methods["retryPolicy"]["retryableStatusCodes"] == ["UNAVAILABLE"]
+    assert methods["retryPolicy"]["retryableStatusCodes"] == ["UNAVAILABLE", "CANCELLED"]
 
 
 def test_unreadable_certificate_is_named(tmp_path: Path) -> None:

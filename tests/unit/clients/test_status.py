@@ -8,6 +8,7 @@ from google.rpc import error_details_pb2, status_pb2
 
 from eureka import errors
 from eureka.clients import status
+from eureka.clients.gateway_calls import is_worth_retrying
 from eureka.errors import EurekaError
 
 CLASSES = [
@@ -54,6 +55,22 @@ def test_status_holds_one_error_info_and_retry_where_it_helps(kind: type[EurekaE
     assert len(told.details) == (2 if kind.is_retryable else 1)
     wanted = 1.0 if kind.is_retryable else None
     assert status.retry_delay_of(_over_the_wire(kind("no"))) == wanted
+
+
+def test_call_that_a_stopping_server_had_not_taken_is_worth_another_attempt() -> None:
+    failure = _rpc_error(grpc.StatusCode.CANCELLED, "CANCELLED")
+    error = status.error_of(failure)
+    assert (type(error), error.reason) == (errors.StageUnavailableError, "SERVER_STOPPING")
+    assert is_worth_retrying(failure)
+
+
+def test_call_that_somebody_cancelled_is_not_tried_again() -> None:
+    for failure in (
+        _rpc_error(grpc.StatusCode.CANCELLED, "Locally cancelled by application!"),
+        _over_the_wire(errors.CancelledError("the caller has gone")),
+    ):
+        assert type(status.error_of(failure)) is errors.CancelledError
+        assert not is_worth_retrying(failure)
 
 
 def test_passed_deadline_has_its_own_code() -> None:

@@ -90,3 +90,13 @@ def test_two_components_do_not_share_a_registry_by_accident() -> None:
     one, two = Metrics("encoder", CollectorRegistry()), Metrics("adapter", CollectorRegistry())
     one.record_model_reload()
     assert two.registry.get_sample_value("eureka_model_reloads_total", {"component": "adapter"}) is None
+
+
+def test_shared_port_is_taken_over_without_a_gap() -> None:
+    old = serve_metrics(CollectorRegistry(), shares_port=True)
+    metrics = Metrics("decoder", CollectorRegistry())
+    new = serve_metrics(metrics.registry, port=old.port, shares_port=True)
+    old.stop()
+    assert new.port == old.port
+    assert "eureka_model_reloads_total" in _read(new.port)
+    new.stop()
