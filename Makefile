@@ -16,6 +16,10 @@ DEBIAN_PACKAGES := espeak-ng libespeak-ng1 flite
 S3_PACKAGES := radosgw ceph-mon ceph-osd
 # The queue of jobs, in the local stack and in tests.
 QUEUE_PACKAGES := redis-server
+# Helm for the tests of the chart: its package needs a newer Python than ours may be, so it has its own place.
+HELM_VENV := .venv-helm
+HELM_PACKAGES := helm-sdkpy==0.1.32 cffi==2.1.1 pycparser==3.12
+HELM_PYTHONS := python3.12 python3.13 python3.14 $(wildcard $(HOME)/.pyenv/versions/3.1[2-9]*/bin/python3)
 # Checks the protos in `make lint`; its version is in protos/package.json.
 BUF := protos/node_modules/.bin/buf
 BUF_STAMP := protos/node_modules/.ready
@@ -28,7 +32,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 PYTEST := $(BIN)/python -m pytest
 
-.PHONY: help demo test test-large chaos lint bench bench-peers bench-serving clean speech-engines queue-server s3-server buf
+.PHONY: help demo test test-large chaos lint render helm bench bench-peers bench-serving clean speech-engines queue-server s3-server buf
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -36,7 +40,7 @@ help: ## list the targets
 demo: $(VENV)/.ready-demo speech-engines queue-server ## hear a sample made on the spot (SEED=n), or a file (AUDIO=path)
 	@$(BIN)/python -m eureka.cli.demo $(if $(SEED),--seed $(SEED)) $(if $(AUDIO),--audio "$(AUDIO)") --served
 
-test: $(VENV)/.ready-dev speech-engines queue-server s3-server ## all tests but the large and the slow ones
+test: $(VENV)/.ready-dev speech-engines queue-server s3-server helm ## all tests but the large and the slow ones
 	@$(PYTEST) -n 2 --dist loadfile
 
 test-large: $(VENV)/.ready-dev ## a random checkpoint in the shape of the 1.7B model (6 GB of disk), an hour of audio
@@ -56,6 +60,9 @@ lint: $(VENV)/.ready-dev buf ## style, types, import floors and protos
 	elif [ "$${CI:-}" = true ]; then \
 	  echo "buf is not there, and CI=true demands it" >&2; exit 1; \
 	fi
+
+render: $(VENV)/.ready-dev helm ## the Helm chart with each of its values files into build/chart/
+	@PYTHONPATH=. $(BIN)/python -m tests.helpers.render_chart
 
 bench: $(VENV)/.ready-dev ## speed and sameness into benchmarks/results.json, and two pictures (ONLY=C1,C3)
 	@$(BIN)/python benchmarks/bench.py $(if $(ONLY),--only $(ONLY))
@@ -92,6 +99,20 @@ $(BIN)/python:
 	fi; \
 	echo "Setting up $(VENV)/ with $$found"; \
 	$$found -m venv $(VENV)
+
+# Never fails: without it the tests of the chart skip by name, or fail where CI=true.
+helm:
+	@if [ "$$(cat $(HELM_VENV)/.ready 2>/dev/null)" = "$(HELM_PACKAGES)" ]; then exit 0; fi; \
+	for python in $(HELM_PYTHONS); do \
+	  if $$python -c 'import sys; sys.exit(sys.version_info[:2] < (3, 12))' 2>/dev/null; then found=$$python; break; fi; \
+	done; \
+	if [ -z "$${found:-}" ]; then \
+	  echo "Left out: tests of the Helm chart (Python 3.12 or later; looked for: $(HELM_PYTHONS))"; exit 0; \
+	fi; \
+	echo "Installing Helm into $(HELM_VENV)/ (once)"; \
+	$$found -m venv --clear $(HELM_VENV) && \
+	  $(HELM_VENV)/bin/python -m pip install --quiet --no-deps $(HELM_PACKAGES) && \
+	  echo "$(HELM_PACKAGES)" > $(HELM_VENV)/.ready || echo "Left out: tests of the Helm chart (Helm was not installed)"
 
 # Never fails: without the engines the demo takes its recorded clip, and tests skip by name.
 speech-engines:

@@ -43,12 +43,14 @@ class Release:
         hooks: manifests of hooks.
         notes: what the operator reads.
         text: of the manifests, as it was rendered.
+        hook_texts: of the hooks.
     """
 
     manifests: list[Manifest]
     hooks: list[Manifest]
     notes: str
     text: str
+    hook_texts: list[str]
 
     def find(self, kind: str, name: str) -> Manifest:
         """The object of this kind whose name ends so."""
@@ -160,8 +162,9 @@ class Helm:
 def read_release(told: dict[str, Any]) -> Release:
     """What Helm tells of a release."""
     manifests = [one for one in yaml.load_all(told["manifest"], YAML) if one]
-    hooks = [yaml.load(hook["manifest"], YAML) for hook in told.get("hooks") or []]
-    return Release(manifests, hooks, told.get("info", {}).get("notes", ""), told["manifest"])
+    texts = [hook["manifest"] for hook in told.get("hooks") or []]
+    hooks = [yaml.load(text, YAML) for text in texts]
+    return Release(manifests, hooks, told.get("info", {}).get("notes", ""), told["manifest"], texts)
 
 
 def helm_python() -> Path:

@@ -1,6 +1,6 @@
 """Runs real Helm for the tests: a program for the Python of .venv-helm, which alone has helm-sdkpy.
 
-Reads one JSON object a line from stdin, {"action": "install" | "upgrade" | "uninstall" | "lint" | "show", ...},
+Reads one JSON object a line from stdin, {"action": "install", "upgrade", "uninstall", "test" or "lint", ...},
 and writes one a line: {"result": ...} or {"error": "..."}. Releases live in memory, as long as this process.
 """
 
