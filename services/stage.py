@@ -26,6 +26,7 @@ from eureka.runtime.metrics import Metrics, MetricsServer, serve_metrics
 from eureka.runtime.settings import Settings, load_settings
 from eureka.runtime.settings_sections import StageSettings, TlsSettings, check_tls
 from eureka.runtime.supervisor import ModelSupervisor
+from eureka.spans import NO_TRACER, Tracer
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +41,7 @@ class Stage:
         monitor: its health.
         supervisor: watches its model.
         metrics: of the component.
+        tracer: makes the spans of its calls.
     """
 
     component: str
@@ -49,6 +51,7 @@ class Stage:
     monitor: HealthMonitor
     supervisor: ModelSupervisor
     metrics: Metrics
+    tracer: Tracer = NO_TRACER
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +102,7 @@ async def _start_server(stage: Stage, section: StageSettings, settings: Settings
             max_concurrent=section.max_concurrent,
             answers=AnswerInterceptor((stage.monitor, stage.supervisor), methods),
             trusts_tenant=True,
+            tracer=stage.tracer,
         ),
     )
 

@@ -6,8 +6,10 @@ import functools
 from typing import Protocol
 
 from eureka.clients.triton import TritonClient, TritonOptions
+from eureka.runtime.calls import current_traceparent
 from eureka.runtime.settings_sections import StageSettings
 from eureka.runtime.supervisor import SupervisedModel
+from eureka.spans import NO_TRACER, Tracer
 
 
 class Probing(Protocol):
@@ -17,10 +19,13 @@ class Probing(Protocol):
         """A tiny real inference; raises what went wrong."""
 
 
-def open_triton(section: StageSettings) -> TritonClient:
-    """A client of the Triton that a section names; close it with `async with`."""
+def open_triton(section: StageSettings, tracer: Tracer = NO_TRACER) -> TritonClient:
+    """A client of the Triton that a section names; close it with `async with`.
+
+    Its inferences are spans of the call that is served.
+    """
     options = TritonOptions(transport=section.transport, idle_timeout_seconds=section.idle_timeout_seconds)
-    return TritonClient(section.triton_target, options)
+    return TritonClient(section.triton_target, options, tracer, current_traceparent)
 
 
 def supervised(triton: Probing, model: str) -> SupervisedModel:

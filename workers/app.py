@@ -5,20 +5,31 @@ Messages hold ids only. A task ends well whatever happens: what is left to do is
 
 from __future__ import annotations
 
-from celery import Celery
+from typing import Any
 
-from eureka.clients.task_queue import FINISH_TASK, PLAN_TASK, WEBHOOK_TASK, WINDOW_TASK, QueueConfig
+from celery import Celery, Task
+
+from eureka.clients.task_queue import (
+    FINISH_TASK,
+    PLAN_TASK,
+    TRACEPARENT_HEADER,
+    WEBHOOK_TASK,
+    WINDOW_TASK,
+    QueueConfig,
+)
 from eureka.jobs.job_store import WindowRef
 from eureka.storage.keys import JobKeys
 from workers.steps import Steps
+from workers.traces import TaskTraces
 
 
-def make_app(config: QueueConfig, steps: Steps) -> Celery:
+def make_app(config: QueueConfig, steps: Steps, traces: TaskTraces | None = None) -> Celery:
     """The app, with all tasks.
 
     Args:
         config: where the queue is.
         steps: what tasks do.
+        traces: told which trace the message of a task belongs to.
     """
     app = Celery("eureka", set_as_current=False)
     app.conf.update(config.celery_settings())
@@ -30,11 +41,11 @@ def make_app(config: QueueConfig, steps: Steps) -> Celery:
         broker_connection_max_retries=None,
         task_store_errors_even_if_ignored=False,
     )
-    _register(app, steps)
+    _register(app, steps, traces or TaskTraces())
     return app
 
 
-def _register(app: Celery, steps: Steps) -> None:
+def _register(app: Celery, steps: Steps, traces: TaskTraces) -> None:
     def plan(tenant: str, job_id: str) -> None:
         steps.plan(JobKeys(tenant, job_id))
 
@@ -49,4 +60,15 @@ def _register(app: Celery, steps: Steps) -> None:
 
     named = {PLAN_TASK: plan, WINDOW_TASK: window, FINISH_TASK: finish, WEBHOOK_TASK: webhook}
     for name, function in named.items():
-        app.task(name=name, shared=False)(function)
+        app.task(name=name, shared=False, base=_traced(traces))(function)
+
+
+def _traced(traces: TaskTraces) -> type[Task]:
+    """Tasks that know which trace their message belongs to."""
+
+    class TracedTask(Task):  # type: ignore[misc]  # Celery has no types
+        def __call__(self, *args: Any, **kwargs: Any) -> Any:
+            with traces.received(self.request.get(TRACEPARENT_HEADER)):
+                return super().__call__(*args, **kwargs)
+
+    return TracedTask

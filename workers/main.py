@@ -19,7 +19,7 @@ from celery.exceptions import SecurityWarning
 from eureka.audio.decode import DecodeLimits
 from eureka.audio.decode_pool import DecodePool
 from eureka.clients.task_queue import CeleryTaskQueue, queue_of
-from eureka.clients.work_record import Lease, QueuedMarks, RedisClaims, connect
+from eureka.clients.work_record import Lease, QueuedMarks, RedisClaims, TraceRecord, connect
 from eureka.errors import EurekaError
 from eureka.jobs.job_store import JobStore
 from eureka.jobs.source import OpenInPool
@@ -29,6 +29,9 @@ from eureka.runtime.metrics import new_metrics, serve_metrics
 from eureka.runtime.settings import Settings, load_settings
 from eureka.runtime.settings_jobs import check_worker
 from eureka.runtime.storage import open_store
+from eureka.runtime.tracing import open_tracer
+from eureka.spans import NO_TRACER, Tracer
+from eureka.storage.keys import JobKeys
 from workers.advance import advance
 from workers.app import make_app
 from workers.backlog import ShownBacklog
@@ -36,12 +39,13 @@ from workers.parts import WorkerParts
 from workers.stages import WorkerStages
 from workers.steps import Steps
 from workers.sweeper import Sweeper, SweepTimes
+from workers.traces import TaskTraces
 
 logger = logging.getLogger(f"eureka.{__name__}")
 
 
 @contextmanager
-def open_parts(settings: Settings) -> Iterator[WorkerParts]:
+def open_parts(settings: Settings, tracer: Tracer = NO_TRACER) -> Iterator[WorkerParts]:
     """What tasks share; all of it is closed at the end.
 
     Raises:
@@ -54,14 +58,18 @@ def open_parts(settings: Settings) -> Iterator[WorkerParts]:
         opened.callback(redis.close)
         claims = RedisClaims(redis, config.key_prefix, section.claim_seconds, config.visibility_seconds)
         opened.callback(claims.close)
-        stages = WorkerStages(settings)
+        record = TraceRecord(redis, config.key_prefix) if tracer.is_on else None
+        traces = TaskTraces(tracer, record)
+        stages = WorkerStages(settings, tracer)
         opened.callback(stages.close)
         pool = opened.enter_context(DecodePool(section.concurrency, DecodeLimits(**audio.limits())))
-        queue = CeleryTaskQueue(config)
+        queue = CeleryTaskQueue(config, traces.of_job)
         opened.callback(queue.close)
         marks = QueuedMarks(redis, config.key_prefix)
         opener = OpenInPool(pool)
-        yield WorkerParts(section, jobs, queue, claims, marks, stages, opener, audio.silence_dbfs)
+        yield WorkerParts(
+            section, jobs, queue, claims, marks, stages, opener, audio.silence_dbfs, traces=traces
+        )
 
 
 def run_worker(settings: Settings) -> int:
@@ -77,14 +85,15 @@ def run_worker(settings: Settings) -> int:
         job_metrics = JobMetrics("worker", metrics.registry)
         shown = serve_metrics(metrics.registry, section.metrics_host, section.metrics_port)
         opened.callback(shown.stop)
-        parts = opened.enter_context(open_parts(settings))
-        app = make_app(config, Steps(parts, metrics, job_metrics))
+        tracer = opened.enter_context(open_tracer(settings.tracing.config(), "worker"))
+        parts = opened.enter_context(open_parts(settings, tracer))
+        app = make_app(config, Steps(parts, metrics, job_metrics), parts.traces)
         times = SweepTimes(section.sweep_seconds, section.quiet_seconds)
         lease = Lease(connect(config), f"{config.key_prefix}sweeper", times.lease_seconds)
         sweeper = Sweeper(
             parts.jobs.objects,
             lease,
-            functools.partial(advance, parts),
+            functools.partial(look, parts),
             times,
             observer=ShownBacklog(parts.backlog, parts.marks, job_metrics),
         )
@@ -92,6 +101,12 @@ def run_worker(settings: Settings) -> int:
         sweeper.start()
         logger.info("worker_starting", extra={"worker": node_name(section.name), "metrics_port": shown.port})
         return _work(app, settings, parts)
+
+
+def look(parts: WorkerParts, keys: JobKeys) -> bool:
+    """What the sweeper does about a job, within the job's trace; as `advance`."""
+    with parts.traces.looking(keys):
+        return advance(parts, keys)
 
 
 def node_name(name: str) -> str:

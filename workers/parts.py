@@ -14,6 +14,7 @@ from eureka.jobs.source import AudioOpener, SpanFetcher
 from eureka.runtime.settings_jobs import WorkerSettings
 from workers.backlog import Backlog
 from workers.stages import WorkerStages
+from workers.traces import TaskTraces
 
 
 def utc_now() -> datetime:
@@ -37,6 +38,7 @@ class WorkerParts:
         clocks: see there.
         stopping: set when the worker is to end.
         backlog: what looks at jobs found to be left.
+        traces: which trace each task belongs to.
     """
 
     settings: WorkerSettings
@@ -50,6 +52,7 @@ class WorkerParts:
     clocks: Clocks = field(default_factory=lambda: Clocks(utc_now))
     stopping: threading.Event = field(default_factory=threading.Event)
     backlog: Backlog = field(default_factory=Backlog)
+    traces: TaskTraces = field(default_factory=TaskTraces)
     _local: threading.local = field(default_factory=threading.local)
 
     def fetcher(self) -> SpanFetcher:

@@ -19,6 +19,7 @@ from eureka.jobs.hearing import JobModel
 from eureka.pipeline.options import ListenerSettings
 from eureka.runtime.settings import Settings
 from eureka.runtime.stages import open_stages
+from eureka.spans import NO_TRACER, Tracer
 from eureka.types import (
     SAMPLES_PER_AUDIO_TOKEN,
     CallContext,
@@ -43,9 +44,10 @@ class WorkerStages:
 
     Args:
         settings: say where the stages are.
+        tracer: makes a span about each call of a stage.
     """
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, tracer: Tracer = NO_TRACER) -> None:
         self._settings = settings
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="stages", daemon=True)
@@ -53,7 +55,7 @@ class WorkerStages:
         self._lock = threading.Lock()
         self._calls: set[BoundCall] = set()
         self._card: tuple[ModelCard, float] | None = None
-        self._stages = self._run(_opened(settings))
+        self._stages = self._run(_opened(settings, tracer))
 
     def card(self) -> ModelCard:
         """Of the checkpoint that the decoder serves now.
@@ -70,12 +72,20 @@ class WorkerStages:
         return card
 
     @contextmanager
-    def call(self, tenant: str, seconds: float, priority: Priority) -> Iterator[BoundCall]:
-        """A call of so many seconds at most, which ends when the worker stops."""
-        context = CallContext(
-            new_request_id(), tenant=tenant, deadline=time.monotonic() + seconds, priority=priority
-        )
-        call = BoundCall(self._loop, context)
+    def call(
+        self, tenant: str, seconds: float, priority: Priority, request_id: str, traceparent: str = ""
+    ) -> Iterator[BoundCall]:
+        """A call of so many seconds at most, which ends when the worker stops.
+
+        Args:
+            tenant: whose it is.
+            seconds: until its deadline.
+            priority: see there.
+            request_id: in the log lines of the stages.
+            traceparent: of the span that it belongs to.
+        """
+        deadline = time.monotonic() + seconds
+        call = BoundCall(self._loop, CallContext(request_id, traceparent, tenant, deadline, priority))
         with self._lock:
             self._calls.add(call)
         try:
@@ -136,5 +146,5 @@ class WorkerStages:
         return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result()
 
 
-async def _opened(settings: Settings) -> StageClients:
-    return open_stages(settings)
+async def _opened(settings: Settings, tracer: Tracer) -> StageClients:
+    return open_stages(settings, tracer)

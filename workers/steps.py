@@ -10,6 +10,7 @@ import logging
 import time
 from collections.abc import Callable
 
+from eureka.clients.metadata import trace_id_of
 from eureka.clients.webhook import WebhookConfig, send_webhook
 from eureka.errors import EurekaError, NotFoundError, QueueFullError, StageUnavailableError
 from eureka.jobs.coverage import worst
@@ -89,12 +90,13 @@ class Steps:
     def _run(self, task: str, keys: JobKeys, name: Callable[[], str], step: Callable[[], str]) -> None:
         """One step with its mark, its metrics and its line in the log."""
         started = time.monotonic()
-        with self._metrics.running():
+        with self._metrics.running(), self._parts.traces.task(task, keys) as span:
             end = self._ended(task, keys, name, step)
+            span.set(end=end)
         seconds = round(time.monotonic() - started, 3)
         self._metrics.record_call(task, end, seconds)
         extra = {"task": task, "job_id": keys.job_id, "end": end, "duration_seconds": seconds}
-        logger.info("task_ended", extra=extra)
+        logger.info("task_ended", extra=extra | {"trace_id": trace_id_of(span.traceparent)})
 
     def _ended(self, task: str, keys: JobKeys, name: Callable[[], str], step: Callable[[], str]) -> str:
         mark = ""
@@ -149,7 +151,9 @@ class Steps:
     def _window(self, ref: WindowRef) -> str:
         parts = self._parts
         spec = parts.jobs.spec(ref.keys)
-        with parts.stages.call(spec.tenant, parts.settings.window_seconds, spec.lane.priority) as call:
+        seconds, name = parts.settings.window_seconds, f"{ref.keys.job_id}/{ref.round_number}/{ref.index}"
+        trace = parts.traces.of_task()
+        with parts.stages.call(spec.tenant, seconds, spec.lane.priority, name, trace) as call:
             model = parts.stages.model(call)
             runner = WindowRunner(
                 parts.jobs, parts.fetcher(), model, parts.clocks, parts.claims, self._count_window
@@ -252,7 +256,9 @@ class Steps:
         parts, spec = self._parts, self._parts.jobs.spec(keys)
         if not spec.has_summary:
             return self._merger().merge(keys)
-        with parts.stages.call(spec.tenant, parts.settings.window_seconds, Priority.BULK) as call:
+        seconds, trace = parts.settings.window_seconds, parts.traces.of_task()
+        name = f"{keys.job_id}/summary"
+        with parts.stages.call(spec.tenant, seconds, Priority.BULK, name, trace) as call:
             summarizer = Summarizer(parts.stages.model(call).decoder, parts.clocks.usage)
             return Merger(parts.jobs, parts.clocks.utc, summarizer).merge(keys)
 

@@ -10,6 +10,8 @@ from eureka.runtime.health import HealthMonitor
 from eureka.runtime.metrics import new_metrics
 from eureka.runtime.settings import Settings
 from eureka.runtime.supervisor import ModelRepository, ModelSupervisor, SupervisorTimes
+from eureka.runtime.tracing import open_tracer
+from eureka.spans import NO_TRACER, Tracer
 from eureka.stage.v1 import adapter_service_pb2, adapter_service_pb2_grpc
 from services.adapter.servicer import AdapterModels, AdapterServicer
 from services.stage import Stage, run_root, run_stage, start_stage
@@ -22,7 +24,7 @@ class AdapterTriton(AdapterModels, ModelRepository, Probing, Protocol):
     """All that this service asks of its Triton."""
 
 
-def build(triton: AdapterTriton, settings: Settings) -> Stage:
+def build(triton: AdapterTriton, settings: Settings, tracer: Tracer = NO_TRACER) -> Stage:
     """The service over `triton`."""
     metrics = new_metrics("adapter")
     monitor = HealthMonitor(None, [SERVICE])
@@ -37,13 +39,15 @@ def build(triton: AdapterTriton, settings: Settings) -> Stage:
     add = functools.partial(
         adapter_service_pb2_grpc.add_AdapterServiceServicer_to_server, AdapterServicer(triton, metrics)
     )
-    return Stage("adapter", SERVICE, ("Adapt",), add, monitor, supervisor, metrics)
+    return Stage("adapter", SERVICE, ("Adapt",), add, monitor, supervisor, metrics, tracer)
 
 
 async def serve(settings: Settings) -> None:
     """Serve until a signal."""
-    async with open_triton(settings.adapter) as triton:
-        await run_stage(await start_stage(build(triton, settings), settings.adapter, settings))
+    with open_tracer(settings.tracing.config(), "adapter") as tracer:
+        async with open_triton(settings.adapter, tracer) as triton:
+            stage = build(triton, settings, tracer)
+            await run_stage(await start_stage(stage, settings.adapter, settings))
 
 
 def main() -> int:

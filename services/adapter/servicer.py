@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from eureka.clients.tensors import from_tensor, to_tensor
 from eureka.errors import InvalidInputError
-from eureka.runtime.calls import current_call
+from eureka.runtime.calls import current_call, current_span
 from eureka.runtime.metrics import Metrics
 from eureka.stage.v1 import adapter_service_pb2, adapter_service_pb2_grpc, call_pb2, tensor_pb2
 
@@ -45,7 +45,9 @@ class AdapterServicer(adapter_service_pb2_grpc.AdapterServiceServicer):
         """Audio embeddings of the frames."""
         frames = frames_of(request.encoder_frames)
         started = perf_counter()
-        with self._metrics.hearing(len(frames) / FRAMES_PER_SECOND):
+        audio_seconds = len(frames) / FRAMES_PER_SECOND
+        current_span().set(audio_seconds=audio_seconds)
+        with self._metrics.hearing(audio_seconds):
             embeddings = await self._models.adapt(frames, current_call().deadline)
         took = call_pb2.StageDuration(stage="adapt")
         took.duration.FromNanoseconds(int((perf_counter() - started) * 1e9))

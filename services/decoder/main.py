@@ -10,6 +10,8 @@ from eureka.runtime.health import HealthMonitor
 from eureka.runtime.metrics import new_metrics
 from eureka.runtime.settings import Settings
 from eureka.runtime.supervisor import ModelRepository, ModelSupervisor, SupervisorTimes
+from eureka.runtime.tracing import open_tracer
+from eureka.spans import NO_TRACER, Tracer
 from eureka.stage.v1 import decoder_service_pb2, decoder_service_pb2_grpc
 from services.decoder.checkpoint import TextCheckpoint, read_checkpoint
 from services.decoder.servicer import DecoderModel, DecoderServicer
@@ -23,7 +25,9 @@ class DecoderTriton(DecoderModel, ModelRepository, Probing, Protocol):
     """All that this service asks of its Triton."""
 
 
-def build(triton: DecoderTriton, checkpoint: TextCheckpoint, settings: Settings) -> Stage:
+def build(
+    triton: DecoderTriton, checkpoint: TextCheckpoint, settings: Settings, tracer: Tracer = NO_TRACER
+) -> Stage:
     """The service over `triton`; its supervisor asks for a tiny generation where traffic does not."""
     metrics = new_metrics("decoder")
     monitor = HealthMonitor(None, [SERVICE])
@@ -36,14 +40,16 @@ def build(triton: DecoderTriton, checkpoint: TextCheckpoint, settings: Settings)
     )
     servicer = DecoderServicer(triton, checkpoint, metrics)
     add = functools.partial(decoder_service_pb2_grpc.add_DecoderServiceServicer_to_server, servicer)
-    return Stage("decoder", SERVICE, ("Generate", "Score"), add, monitor, supervisor, metrics)
+    return Stage("decoder", SERVICE, ("Generate", "Score"), add, monitor, supervisor, metrics, tracer)
 
 
 async def serve(settings: Settings) -> None:
     """Serve until a signal."""
     checkpoint = read_checkpoint(settings.checkpoint, settings.numerics)
-    async with open_triton(settings.decoder) as triton:
-        await run_stage(await start_stage(build(triton, checkpoint, settings), settings.decoder, settings))
+    with open_tracer(settings.tracing.config(), "decoder") as tracer:
+        async with open_triton(settings.decoder, tracer) as triton:
+            stage = build(triton, checkpoint, settings, tracer)
+            await run_stage(await start_stage(stage, settings.decoder, settings))
 
 
 def main() -> int:

@@ -16,9 +16,10 @@ from eureka.clients.decoder_wire import (
     scores_message,
 )
 from eureka.clients.instruction_check import check_text_length
+from eureka.clients.stages import set_end
 from eureka.engine.request import Delta, Label, LabelScores, Request, check_sampling
 from eureka.errors import CancelledError, EurekaError, InvalidInputError, PromptTooLongError
-from eureka.runtime.calls import current_call
+from eureka.runtime.calls import current_call, current_span
 from eureka.runtime.metrics import Metrics
 from eureka.stage.v1 import decoder_service_pb2 as wire
 from eureka.stage.v1 import decoder_service_pb2_grpc
@@ -76,6 +77,7 @@ class DecoderServicer(decoder_service_pb2_grpc.DecoderServiceServicer):
         labels = self._labels(request.labels)
         scores = await self._model.score(self._engine_request(asked), labels)
         self._metrics.record_usage(prompt_tokens=scores.usage.prompt_tokens)
+        current_span().set(prompt_tokens=scores.usage.prompt_tokens)
         return scores_message(scores)
 
     async def Describe(self, request: wire.DescribeRequest, context: object) -> wire.DescribeResponse:
@@ -116,6 +118,7 @@ class DecoderServicer(decoder_service_pb2_grpc.DecoderServiceServicer):
             self._metrics.record_usage(
                 prompt_tokens=usage.prompt_tokens, generated_tokens=usage.generated_tokens
             )
+            set_end(current_span(), delta)
         return now
 
 

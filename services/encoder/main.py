@@ -10,6 +10,8 @@ from eureka.runtime.health import HealthMonitor
 from eureka.runtime.metrics import new_metrics
 from eureka.runtime.settings import Settings
 from eureka.runtime.supervisor import ModelRepository, ModelSupervisor, SupervisorTimes
+from eureka.runtime.tracing import open_tracer
+from eureka.spans import NO_TRACER, Tracer
 from eureka.stage.v1 import encoder_service_pb2, encoder_service_pb2_grpc
 from services.encoder.servicer import EncoderModels, EncoderServicer
 from services.stage import Stage, run_root, run_stage, start_stage
@@ -22,7 +24,7 @@ class EncoderTriton(EncoderModels, ModelRepository, Probing, Protocol):
     """All that this service asks of its Triton."""
 
 
-def build(triton: EncoderTriton, settings: Settings) -> Stage:
+def build(triton: EncoderTriton, settings: Settings, tracer: Tracer = NO_TRACER) -> Stage:
     """The service over `triton`."""
     metrics = new_metrics("encoder")
     monitor = HealthMonitor(None, [SERVICE])
@@ -36,13 +38,15 @@ def build(triton: EncoderTriton, settings: Settings) -> Stage:
     )
     servicer = EncoderServicer(triton, settings.encoder.max_audio_seconds, metrics)
     add = functools.partial(encoder_service_pb2_grpc.add_EncoderServiceServicer_to_server, servicer)
-    return Stage("encoder", SERVICE, ("Encode", "Embed"), add, monitor, supervisor, metrics)
+    return Stage("encoder", SERVICE, ("Encode", "Embed"), add, monitor, supervisor, metrics, tracer)
 
 
 async def serve(settings: Settings) -> None:
     """Serve until a signal."""
-    async with open_triton(settings.encoder) as triton:
-        await run_stage(await start_stage(build(triton, settings), settings.encoder, settings))
+    with open_tracer(settings.tracing.config(), "encoder") as tracer:
+        async with open_triton(settings.encoder, tracer) as triton:
+            stage = build(triton, settings, tracer)
+            await run_stage(await start_stage(stage, settings.encoder, settings))
 
 
 def main() -> int:

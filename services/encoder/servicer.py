@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from time import perf_counter
 from typing import Any, Protocol
 
@@ -12,7 +13,7 @@ from numpy.typing import NDArray
 from eureka.clients.tensors import from_tensor, to_tensor
 from eureka.engine.messages import AUDIO_FRONTEND
 from eureka.errors import AudioTooLongError, InvalidAudioError, InvalidInputError, WrongStateError
-from eureka.runtime.calls import current_call
+from eureka.runtime.calls import current_call, current_span
 from eureka.runtime.metrics import Metrics
 from eureka.stage.v1 import call_pb2, encoder_service_pb2, encoder_service_pb2_grpc, tensor_pb2
 from eureka.types import SAMPLE_RATE_HZ, Pcm
@@ -55,7 +56,7 @@ class EncoderServicer(encoder_service_pb2_grpc.EncoderServiceServicer):
         """Encoder frames of all items."""
         items = items_of(request.pcm, self._max_audio_seconds)
         started = perf_counter()
-        with self._metrics.hearing(_num_seconds(items)):
+        with self._hearing(items):
             frames = await self._models.infer_frames(items, current_call().deadline)
         return encoder_service_pb2.EncodeResponse(
             encoder_frames=to_tensor(frames), stage_durations=[duration("encode", started)]
@@ -68,11 +69,17 @@ class EncoderServicer(encoder_service_pb2_grpc.EncoderServiceServicer):
         items = items_of(request.pcm, self._max_audio_seconds)
         await self._check_fused()
         started = perf_counter()
-        with self._metrics.hearing(_num_seconds(items)):
+        with self._hearing(items):
             embeddings = await self._models.embed(items, current_call().deadline)
         return encoder_service_pb2.EmbedResponse(
             audio_embeddings=to_tensor(embeddings), stage_durations=[duration("encode", started)]
         )
+
+    def _hearing(self, items: Sequence[Pcm]) -> AbstractContextManager[None]:
+        """Note the audio of a call, in its span and in the metrics."""
+        audio_seconds = _num_seconds(items)
+        current_span().set(audio_seconds=audio_seconds)
+        return self._metrics.hearing(audio_seconds)
 
     async def _check_fused(self) -> None:
         """Once there, it is expected to stay: its absence is then a fault, no longer a wrong call."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 
-from eureka.runtime.calls import current_call
+from eureka.runtime.calls import current_call, current_span
 from eureka.runtime.health import HealthMonitor
 from eureka.runtime.metrics import Metrics
 from eureka.types import SAMPLE_RATE_HZ, Usage
@@ -33,6 +33,10 @@ class Accounts:
             audio_seconds=audio_seconds,
         )
         self.metrics.record_stages(usage.seconds)
+        span = current_span()
+        span.set(audio_seconds=audio_seconds, prompt_tokens=usage.prompt_tokens)
+        span.set(generated_tokens=usage.generated_tokens)
+        span.set(**{f"{stage}_seconds": seconds for stage, seconds in usage.seconds.items()})
         if "embed" in usage.seconds:  # not so where all was silent, or there was no audio
             self._monitor.record_answer()
         logger.info(

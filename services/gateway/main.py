@@ -26,6 +26,7 @@ from eureka.clients.decoder_wire import duration_of
 from eureka.clients.metadata import new_request_id
 from eureka.clients.stages import StageClients
 from eureka.clients.task_queue import CeleryTaskQueue
+from eureka.runtime.calls import current_traceparent
 from eureka.runtime.grpc_server import RunningServer, ServerConfig, serve_until_signal, start_server
 from eureka.runtime.health import HealthMonitor
 from eureka.runtime.interceptors import KeysInterceptor, standard_interceptors
@@ -35,6 +36,8 @@ from eureka.runtime.settings import Settings
 from eureka.runtime.settings_sections import GatewaySettings, check_exposure
 from eureka.runtime.stages import open_stages
 from eureka.runtime.storage import open_store
+from eureka.runtime.tracing import open_tracer
+from eureka.spans import Tracer
 from eureka.types import (
     SAMPLES_PER_AUDIO_TOKEN,
     CallContext,
@@ -104,16 +107,17 @@ async def start_gateway(settings: Settings, parts: JobParts | None = None) -> Ru
     check_exposure(section)
     keys = KeysInterceptor(KeyFile(section.keys_file) if section.keys_file is not None else None)
     async with AsyncExitStack() as opened:
+        tracer = opened.enter_context(open_tracer(settings.tracing.config(), "gateway"))
         parts = parts or await asyncio.to_thread(open_parts, settings)
-        return await _start(settings, parts, keys, opened)
+        return await _start(settings, parts, keys, tracer, opened)
 
 
 async def _start(
-    settings: Settings, parts: JobParts | None, keys: KeysInterceptor, opened: AsyncExitStack
+    settings: Settings, parts: JobParts | None, keys: KeysInterceptor, tracer: Tracer, opened: AsyncExitStack
 ) -> RunningGateway:
     """A gateway that owns what is in `opened`; its server comes last, so that nothing fails beside it."""
     section = settings.gateway
-    stages = open_stages(settings)
+    stages = open_stages(settings, tracer)
     opened.push_async_callback(stages.close)
     served = ServedModel(stages)
     metrics = new_metrics("gateway")
@@ -137,7 +141,9 @@ async def _start(
         functools.partial(_register, AudioServicer(gateway), models, JobServicer(jobs)),
         services=SERVICES,
         monitor=monitor,
-        interceptors=standard_interceptors(metrics=metrics, keys=keys, priority=Priority.INTERACTIVE),
+        interceptors=standard_interceptors(
+            metrics=metrics, keys=keys, priority=Priority.INTERACTIVE, tracer=tracer
+        ),
     )
     server.run_beside(served.run())
     server.run_beside(gateway.uploads.run())
@@ -172,7 +178,8 @@ def open_parts(settings: Settings) -> JobParts | None:
     if "url" not in settings.queue.model_fields_set:
         return None
     limits = JobLimits(**settings.jobs.model_dump())
-    return JobParts(CeleryTaskQueue(settings.queue.config()), open_store(settings.storage), limits=limits)
+    queue = CeleryTaskQueue(settings.queue.config(), current_traceparent)
+    return JobParts(queue, open_store(settings.storage), limits=limits)
 
 
 def upload_limits(section: GatewaySettings) -> UploadLimits:

@@ -110,7 +110,7 @@ class JobStack:
         try:
             with (
                 DecodePool(1, DecodeLimits()) as pool,
-                stages.call(keys.tenant, 60.0, Priority.BULK) as call,
+                stages.call(keys.tenant, 60.0, Priority.BULK, "here") as call,
             ):
                 clocks = Clocks(lambda: datetime.now(UTC))
                 LocalRunner(other, stages.model(call), OpenInPool(pool), clocks).run(keys)

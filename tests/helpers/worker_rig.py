@@ -42,7 +42,9 @@ class ToneStages:
         return self._model.card
 
     @contextmanager
-    def call(self, tenant: str, seconds: float, priority: Priority) -> Iterator[None]:
+    def call(
+        self, tenant: str, seconds: float, priority: Priority, request_id: str, traceparent: str = ""
+    ) -> Iterator[None]:
         yield
 
     def model(self, call: None) -> JobModel:

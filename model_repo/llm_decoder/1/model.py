@@ -20,9 +20,10 @@ from eureka.engine.messages import (
     DecoderCall,
     parse_request,
 )
+from eureka.runtime.tracing import tracer_of_environment
 from eureka.serving.decoder import DecoderOptions, LlmDecoder
 from eureka.serving.triton_metrics import DecoderMetrics
-from eureka.serving.triton_model import TritonSender, prepare_process, read_inputs
+from eureka.serving.triton_model import TritonSender, prepare_process, read_inputs, request_span
 
 
 class TritonPythonModel:
@@ -31,6 +32,7 @@ class TritonPythonModel:
     def initialize(self, args: dict[str, Any]) -> None:
         """Load the language model, start the engine and answer once."""
         parameters = prepare_process(pb_utils, args)
+        self._tracer = tracer_of_environment(LLM_DECODER.name)
         self._decoder = LlmDecoder.from_checkpoint(
             parameters.checkpoint,
             parameters.choice,
@@ -42,7 +44,8 @@ class TritonPythonModel:
     def execute(self, requests: list[Any]) -> None:
         """Hand the requests to the engine; responses come from the emitter's thread."""
         for request in requests:
-            sender = TritonSender(pb_utils, request.get_response_sender(), LLM_DECODER)
+            span = request_span(self._tracer, LLM_DECODER, request)
+            sender = TritonSender(pb_utils, request.get_response_sender(), LLM_DECODER, span)
             try:
                 call = self._read(request)
             except Exception as error:

@@ -7,6 +7,7 @@ from typing import Any
 import triton_python_backend_utils as pb_utils
 
 from eureka.engine.messages import AUDIO_EMBEDDINGS, ENCODER_FRAMES, MOE_ADAPTER
+from eureka.runtime.tracing import tracer_of_environment
 from eureka.serving.adapter import FrameAdapter
 from eureka.serving.triton_metrics import AdapterMetrics
 from eureka.serving.triton_model import Arrays, answer_each, prepare_process
@@ -20,11 +21,12 @@ class TritonPythonModel:
         parameters = prepare_process(pb_utils, args)
         self._adapter = FrameAdapter.from_checkpoint(parameters.checkpoint, parameters.choice)
         self._adapter.warm_up()
+        self._tracer = tracer_of_environment(MOE_ADAPTER.name)
         self._metrics = AdapterMetrics(pb_utils, len(self._adapter.expert_tokens))
 
     def execute(self, requests: list[Any]) -> None:
         """One response a request."""
-        answer_each(pb_utils, MOE_ADAPTER, requests, self._adapt)
+        answer_each(pb_utils, MOE_ADAPTER, requests, self._adapt, self._tracer)
         self._metrics.report(self._adapter.expert_tokens)
 
     def _adapt(self, inputs: Arrays) -> Arrays:

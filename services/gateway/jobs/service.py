@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
+import functools
 import secrets
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -105,7 +107,8 @@ class Jobs:
 
     async def in_thread(self, work: Callable[[], _T]) -> _T:
         """Result of what blocks."""
-        return await asyncio.get_running_loop().run_in_executor(self._threads, work)
+        run = functools.partial(contextvars.copy_context().run, work)  # the call that asks stays known
+        return await asyncio.get_running_loop().run_in_executor(self._threads, run)
 
     def close(self) -> None:
         """Take no more work."""

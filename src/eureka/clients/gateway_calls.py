@@ -22,7 +22,7 @@ from eureka.clients.gateway_types import AudioSource, Limits, RetryPolicy, Uploa
 from eureka.clients.metadata import (
     REQUEST_ID_KEY,
     TRACEPARENT_KEY,
-    child_traceparent,
+    is_traceparent,
     new_request_id,
 )
 from eureka.clients.status import error_of, retry_delay_of
@@ -42,7 +42,7 @@ _ANY_SIZE = 1 << 62
 
 
 def no_trace() -> str:
-    """The trace context of callers that have none: each call starts a trace of its own."""
+    """The trace context of callers that have none: the gateway begins a trace for each call."""
     return ""
 
 
@@ -110,7 +110,9 @@ class Attempts:
     @property
     def arguments(self) -> dict[str, Any]:
         """`timeout` and `metadata` of the next attempt."""
-        metadata = [(REQUEST_ID_KEY, self.request_id), (TRACEPARENT_KEY, child_traceparent(self.trace))]
+        metadata = [(REQUEST_ID_KEY, self.request_id)]
+        if is_traceparent(self.trace):
+            metadata.append((TRACEPARENT_KEY, self.trace))
         if self.key is not None:
             metadata.append(("authorization", f"Bearer {self.key}"))
         return {"timeout": self.remaining_seconds(), "metadata": tuple(metadata)}

@@ -26,7 +26,7 @@ _REQUEST_ID = re.compile(r"[A-Za-z0-9._:/+=@-]{1,128}")
 _TENANT = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
 """A tenant is the first part of object keys."""
 
-_TRACEPARENT = re.compile(r"(?!ff)[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-([0-9a-f]{2})")
+_TRACEPARENT = re.compile(r"(?!ff)[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})([0-9a-f]{16})-([0-9a-f]{2})")
 """W3C trace context: version, trace id, parent span id, flags; all-zero ids are invalid."""
 
 _NO_DEADLINE_SECONDS = 365 * 86_400.0
@@ -34,10 +34,14 @@ _NO_DEADLINE_SECONDS = 365 * 86_400.0
 
 
 def metadata_of(context: CallContext) -> tuple[tuple[str, str], ...]:
-    """Metadata of the next hop: the same request id and tenant, a span of its own in the same trace."""
+    """Metadata of the next hop: the same request id, tenant and trace context.
+
+    A hop that records a span puts the span's into the context before. Without one, work in the background
+    such as a probe, the trace is one that nobody records.
+    """
     return (
         (REQUEST_ID_KEY, context.request_id),
-        (TRACEPARENT_KEY, child_traceparent(context.traceparent)),
+        (TRACEPARENT_KEY, context.traceparent or new_traceparent(is_sampled=False)),
         (TENANT_KEY, context.tenant),
     )
 
@@ -68,17 +72,32 @@ def context_of(
     )
 
 
-def child_traceparent(traceparent: str) -> str:
-    """The same trace with a new span id; a new sampled trace where there is no valid one."""
+def new_traceparent(*, is_sampled: bool = True) -> str:
+    """The trace context of a new trace."""
+    return f"00-{_nonzero_hex(16)}-{_nonzero_hex(8)}-{'01' if is_sampled else '00'}"
+
+
+def is_traceparent(text: str) -> bool:
+    """Whether it is a W3C trace context."""
+    return _TRACEPARENT.fullmatch(text) is not None
+
+
+def trace_ids_of(traceparent: str) -> tuple[str, str, str] | None:
+    """Trace id, span id and flags, in hex; None without a valid trace context."""
     match = _TRACEPARENT.fullmatch(traceparent)
-    trace_id, flags = match.groups() if match else (_nonzero_hex(16), "01")
-    return f"00-{trace_id}-{_nonzero_hex(8)}-{flags}"
+    return (match[1], match[2], match[3]) if match else None
 
 
 def trace_id_of(traceparent: str) -> str:
     """The trace id; empty without a valid trace context."""
-    match = _TRACEPARENT.fullmatch(traceparent)
-    return match.group(1) if match else ""
+    ids = trace_ids_of(traceparent)
+    return ids[0] if ids else ""
+
+
+def traceparent_in(metadata: Iterable[Any] | None) -> str:
+    """The trace context that a call arrived with; empty without a valid one."""
+    found = _text({str(key): value for key, value in metadata or ()}, TRACEPARENT_KEY)
+    return found if is_traceparent(found) else ""
 
 
 def timeout_of(context: CallContext) -> float | None:
@@ -101,7 +120,7 @@ def _request_id(given: str) -> str:
 
 
 def _checked_traceparent(given: str) -> str:
-    return given if _TRACEPARENT.fullmatch(given) else child_traceparent("")
+    return given if is_traceparent(given) else new_traceparent()
 
 
 def _text(pairs: dict[str, Any], key: str) -> str:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Sequence
+from contextlib import aclosing, contextmanager
+from dataclasses import replace
 from typing import Any, Literal
 
 import grpc
@@ -25,6 +26,7 @@ from eureka.clients.status import error_of
 from eureka.clients.tensors import from_tensor, to_tensor
 from eureka.engine.request import LabelScores
 from eureka.errors import StageUnavailableError
+from eureka.spans import NO_TRACER, Span, SpanKind, Tracer
 from eureka.stage.v1 import (
     adapter_service_pb2,
     adapter_service_pb2_grpc,
@@ -33,7 +35,7 @@ from eureka.stage.v1 import (
     encoder_service_pb2,
     encoder_service_pb2_grpc,
 )
-from eureka.types import CallContext, ModelCard, Pcm, TextDelta, TextRequest
+from eureka.types import SAMPLE_RATE_HZ, CallContext, ModelCard, Pcm, TextDelta, TextRequest
 
 EmbeddingPath = Literal["fused", "two_stage"]
 """fused: the encoder service embeds in one call; two_stage: encoder, then adapter."""
@@ -50,6 +52,7 @@ class StageClients:
         adapter: channel to the adapter service; not used on the fused path.
         decoder: channel to the decoder service.
         embedding_path: see there.
+        tracer: makes a span about each call.
     """
 
     def __init__(
@@ -58,12 +61,14 @@ class StageClients:
         adapter: grpc.aio.Channel,
         decoder: grpc.aio.Channel,
         embedding_path: EmbeddingPath = "fused",
+        tracer: Tracer = NO_TRACER,
     ) -> None:
         self._channels = (encoder, adapter, decoder)
         self._encoder = _stub(encoder_service_pb2_grpc.EncoderServiceStub, encoder)
         self._adapter = _stub(adapter_service_pb2_grpc.AdapterServiceStub, adapter)
         self._decoder = _stub(decoder_service_pb2_grpc.DecoderServiceStub, decoder)
         self._embedding_path = embedding_path
+        self._tracer = tracer
 
     async def close(self) -> None:
         """Close the channels; running calls are cancelled."""
@@ -81,12 +86,18 @@ class StageClients:
         priority = priority_message(context.priority)
         if self._embedding_path == "fused":
             embed = encoder_service_pb2.EmbedRequest(pcm=pcm, priority=priority)
-            response = await _call(self._encoder.Embed, embed, context)
+            with self._span("EncoderService/Embed", context) as (span, called):
+                span.set(audio_seconds=_seconds(items))
+                response = await _call(self._encoder.Embed, embed, called)
         else:
             encode = encoder_service_pb2.EncodeRequest(pcm=pcm, priority=priority)
-            encoded = await _call(self._encoder.Encode, encode, context)
+            with self._span("EncoderService/Encode", context) as (span, called):
+                span.set(audio_seconds=_seconds(items))
+                encoded = await _call(self._encoder.Encode, encode, called)
             adapt = adapter_service_pb2.AdaptRequest(encoder_frames=encoded.encoder_frames, priority=priority)
-            response = await _call(self._adapter.Adapt, adapt, context)
+            with self._span("AdapterService/Adapt", context) as (span, called):
+                span.set(audio_seconds=_seconds(items))
+                response = await _call(self._adapter.Adapt, adapt, called)
         return from_tensor(response.audio_embeddings).astype(np.float32, copy=False)
 
     async def generate(self, request: TextRequest, context: CallContext) -> AsyncGenerator[TextDelta, None]:
@@ -113,14 +124,33 @@ class StageClients:
 
     async def score(self, request: TextRequest, labels: Sequence[str], context: CallContext) -> LabelScores:
         """Scores of a closed set of answers, named as `labels` are; errors as `embed`."""
-        response = await _call(self._decoder.Score, score_message(request, labels), context)
-        return scores_of(response, labels)
+        with self._span("DecoderService/Score", context) as (span, called):
+            span.set(audio_tokens=len(request.audio_embeddings), labels=len(labels))
+            response = await _call(self._decoder.Score, score_message(request, labels), called)
+            scores = scores_of(response, labels)
+            span.set(prompt_tokens=scores.usage.prompt_tokens)
+        return scores
 
     async def describe(self, context: CallContext) -> ModelCard:
         """The checkpoint that the decoder serves; errors as `embed`."""
         return card_of(await _call(self._decoder.Describe, decoder_service_pb2.DescribeRequest(), context))
 
     async def _deltas(self, request: TextRequest, context: CallContext) -> AsyncGenerator[TextDelta, None]:
+        with self._span("DecoderService/Generate", context) as (span, called):
+            span.set(audio_tokens=len(request.audio_embeddings))
+            async with aclosing(self._answer(request, called)) as deltas:
+                async for delta in deltas:
+                    set_end(span, delta)
+                    yield delta
+
+    @contextmanager
+    def _span(self, name: str, context: CallContext) -> Iterator[tuple[Span, CallContext]]:
+        """A span about a call that belongs to a trace, and the context that the call is made with."""
+        tracer = self._tracer if context.traceparent else NO_TRACER
+        with tracer.span(name, context.traceparent, SpanKind.CLIENT) as span:
+            yield span, replace(context, traceparent=span.traceparent) if tracer.is_on else context
+
+    async def _answer(self, request: TextRequest, context: CallContext) -> AsyncGenerator[TextDelta, None]:
         call = self._decoder.Generate(
             generate_message(request), timeout=timeout_of(context), metadata=metadata_of(context)
         )
@@ -136,6 +166,20 @@ class StageClients:
             call.cancel()
         if not has_ended:
             raise StageUnavailableError("the decoder's stream ended without an end", reason="STREAM_BROKEN")
+
+
+def set_end(span: Span, delta: TextDelta) -> None:
+    """Say on a span what the last delta of an answer tells."""
+    if delta.ending is not None:
+        span.set(ending=delta.ending.value)
+    if delta.usage is not None:
+        usage = delta.usage
+        span.set(prompt_tokens=usage.prompt_tokens, generated_tokens=usage.generated_tokens)
+        span.set(**{f"{stage}_seconds": spent for stage, spent in usage.seconds.items()})
+
+
+def _seconds(items: Sequence[Pcm]) -> float:
+    return sum(map(len, items)) / SAMPLE_RATE_HZ
 
 
 def _stub(kind: Callable[[grpc.aio.Channel], Any], channel: grpc.aio.Channel) -> Any:

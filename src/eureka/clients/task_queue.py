@@ -6,8 +6,9 @@ Celery's `send_task` names tasks, so that nobody here imports the workers.
 
 from __future__ import annotations
 
+import re
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -19,13 +20,21 @@ WINDOW_TASK = "eureka.window"
 FINISH_TASK = "eureka.finish"
 WEBHOOK_TASK = "eureka.webhook"
 
+TRACEPARENT_HEADER = "traceparent"
+"""Header of a message that belongs to a trace: its W3C trace context."""
+
 LANES = ("interactive", "default", "bulk")
 """Names of `jobs.spec.Lane`; each is a queue of its own, the first is served first."""
 
 DEFAULT_LANE = "default"
 
+BURST_LANE = "burst."
+"""Before the id of a batch: its own lane, served by workers that hear this batch only."""
+
 _QUEUES = {lane: f"{number}-{lane}" for number, lane in enumerate(LANES, 1)}
 """Workers ask queues in the order of their names."""
+
+_BURST = re.compile(r"burst\.[0-9a-f]{12}-[0-9a-f]{16}")
 
 _CLIENT_OPTIONS = {"max_retries": 1, "interval_start": 0.0, "interval_step": 0.1, "interval_max": 0.1}
 """Of who only sends: one more attempt at a connection; a caller waits meanwhile."""
@@ -116,10 +125,12 @@ class CeleryTaskQueue:
 
     Args:
         config: where it is.
+        traceparent: gives the trace context that goes with a message, asked at each; empty without one.
     """
 
-    def __init__(self, config: QueueConfig) -> None:
+    def __init__(self, config: QueueConfig, traceparent: Callable[[], str] = str) -> None:
         self._app = _sending_app(config)
+        self._traceparent = traceparent
 
     def enqueue_plan(self, tenant: str, job_id: str, lane: str) -> None:
         """As `TaskQueue`."""
@@ -145,8 +156,26 @@ class CeleryTaskQueue:
 
     def _send(self, task: str, ids: dict[str, Any], lane: str) -> None:
         queue = queue_of(lane)
+        headers = {TRACEPARENT_HEADER: trace} if (trace := self._traceparent()) else None
         with queue_errors():
-            self._app.send_task(task, kwargs=ids, queue=queue, retry=False)
+            self._app.send_task(task, kwargs=ids, queue=queue, retry=False, headers=headers)
+
+
+class OneLaneQueue(CeleryTaskQueue):
+    """All that its user starts goes to one lane, whatever lane is named: that of the batch which it hears.
+
+    Args:
+        config: where it is.
+        lane: of all messages.
+        traceparent: see `CeleryTaskQueue`.
+    """
+
+    def __init__(self, config: QueueConfig, lane: str, traceparent: Callable[[], str] = str) -> None:
+        super().__init__(config, traceparent)
+        self._lane = lane
+
+    def _send(self, task: str, ids: dict[str, Any], lane: str) -> None:
+        super()._send(task, ids, self._lane)
 
 
 class WorkerPing:
@@ -182,12 +211,19 @@ def _sending_app(config: QueueConfig) -> Any:
     return app
 
 
+def burst_lane(batch_id: str) -> str:
+    """The lane of a batch that has workers of its own."""
+    return f"{BURST_LANE}{batch_id}"
+
+
 def queue_of(lane: str) -> str:
     """The queue of a lane.
 
     Raises:
         InvalidInputError: reason INVALID_LANE.
     """
+    if _BURST.fullmatch(lane):
+        return f"0-{lane}"
     if lane not in _QUEUES:
         message = f"a lane is one of {', '.join(LANES)}, not {lane[:40]!r}"
         raise InvalidInputError(message, reason="INVALID_LANE")

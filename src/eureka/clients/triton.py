@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -23,6 +23,7 @@ from eureka.clients.open_calls import OpenCalls
 from eureka.clients.shared_regions import RegionPool, SharedRegion, padded_bytes
 from eureka.clients.triton_wire import (
     Arrays,
+    Metadata,
     decoder_request,
     error_of_rpc,
     from_raw,
@@ -33,6 +34,7 @@ from eureka.clients.triton_wire import (
     read_stream_response,
     share_tensors,
     shared_output,
+    traced,
 )
 from eureka.engine.messages import (
     AUDIO_EMBEDDINGS,
@@ -49,6 +51,7 @@ from eureka.engine.messages import (
 )
 from eureka.engine.request import Delta, Floats, Label, LabelScores, Request
 from eureka.errors import CancelledError, EurekaError, NotFoundError, StageUnavailableError
+from eureka.spans import NO_TRACER, SpanKind, Tracer
 from eureka.types import SAMPLES_PER_AUDIO_TOKEN, Ending, Pcm
 
 _NO_KEEPALIVE_SECONDS = 2_000_000.0
@@ -87,10 +90,19 @@ class TritonClient:
     Args:
         target: the server's gRPC address, host:port.
         options: see there.
+        tracer: makes a span about each inference that is part of a trace.
+        traceparent: gives the trace context of the call that is served, asked at each inference.
     """
 
-    def __init__(self, target: str, options: TritonOptions | None = None) -> None:
+    def __init__(
+        self,
+        target: str,
+        options: TritonOptions | None = None,
+        tracer: Tracer = NO_TRACER,
+        traceparent: Callable[[], str] = str,
+    ) -> None:
         self._options = options or TritonOptions()
+        self._tracer, self._traceparent = tracer, traceparent
         self._channel = open_channel(ChannelConfig(target, keepalive_seconds=_NO_KEEPALIVE_SECONDS))
         self._stub = service_pb2_grpc.GRPCInferenceServiceStub(self._channel)
         self._regions = RegionPool(self, self._options.num_regions)
@@ -277,7 +289,15 @@ class TritonClient:
     ) -> AsyncGenerator[DecoderAnswer, None]:
         """All answers to one request; the stream is cancelled if this is closed before the final."""
         timeout = None if deadline is None else self._timeout(deadline) + _DEADLINE_GRACE_SECONDS
-        stream = self._stub.ModelStreamInfer(_only(message), timeout=timeout)
+        with self._span(message) as metadata:
+            async with aclosing(self._replies(message, timeout, metadata)) as answers:
+                async for answer in answers:
+                    yield answer
+
+    async def _replies(
+        self, message: service_pb2.ModelInferRequest, timeout: float | None, metadata: Metadata
+    ) -> AsyncGenerator[DecoderAnswer, None]:
+        stream = self._stub.ModelStreamInfer(_only(message), timeout=timeout, metadata=metadata)
         has_final = False
         try:
             with self._open.holding(message.model_name, stream):
@@ -315,12 +335,23 @@ class TritonClient:
 
     async def _ask(self, message: service_pb2.ModelInferRequest, timeout: float) -> Any:
         """A unary inference."""
-        call = self._stub.ModelInfer(message, timeout=timeout)
-        try:
-            with self._open.holding(message.model_name, call):
-                return await call
-        except grpc.RpcError as error:
-            raise error_of_rpc(error) from error
+        with self._span(message) as metadata:
+            call = self._stub.ModelInfer(message, timeout=timeout, metadata=metadata)
+            try:
+                with self._open.holding(message.model_name, call):
+                    return await call
+            except grpc.RpcError as error:
+                raise error_of_rpc(error) from error
+
+    @contextlib.contextmanager
+    def _span(self, message: service_pb2.ModelInferRequest) -> Iterator[Metadata]:
+        """A span about an inference that is part of a trace; the model and Triton itself are told of it."""
+        parent = self._traceparent() if self._tracer.is_on else ""
+        if not parent:
+            yield ()
+            return
+        with self._tracer.span(f"triton/{message.model_name}", parent, SpanKind.CLIENT) as span:
+            yield traced(message, span.traceparent)
 
     async def _call(self, method: Any, message: Any, timeout: float) -> Any:
         try:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 import struct
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, TypeAlias
 from uuid import uuid4
 
 import grpc
@@ -32,6 +32,7 @@ from eureka.engine.messages import (
     REQUEST,
     TOKEN_IDS,
     TOKEN_TYPE_IDS,
+    TRACEPARENT,
     DecoderAnswer,
     DecoderCall,
     ModelSpec,
@@ -52,6 +53,7 @@ from eureka.errors import (
 from eureka.types import SAMPLES_PER_AUDIO_TOKEN, Priority, SamplingParams
 
 Arrays = Mapping[str, NDArray[Any]]
+Metadata: TypeAlias = tuple[tuple[str, str], ...]
 
 _DTYPES: dict[str, type[np.generic]] = {"FP32": np.float32, "INT64": np.int64, "BYTES": np.object_}
 _FINAL = "triton_final_response"
@@ -73,6 +75,12 @@ def infer_request(spec: ModelSpec, arrays: Arrays, request_id: str = "") -> serv
             add_input(message, spec, tensor.name, tensor.datatype, array.shape)
             message.raw_input_contents.append(to_raw(array, tensor.datatype))
     return message
+
+
+def traced(message: service_pb2.ModelInferRequest, traceparent: str) -> Metadata:
+    """Make a request part of a trace: a parameter for the model, and metadata for Triton's own tracing."""
+    message.parameters[TRACEPARENT].string_param = traceparent
+    return ((TRACEPARENT, traceparent),)
 
 
 def add_input(

@@ -20,7 +20,7 @@ from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 from redis.retry import Retry
 
-from eureka.clients.task_queue import CONNECT_SECONDS, SOCKET_SECONDS, QueueConfig, queue_of
+from eureka.clients.task_queue import CONNECT_SECONDS, SOCKET_SECONDS, QueueConfig, burst_lane, queue_of
 
 logger = logging.getLogger(__name__)
 
@@ -215,6 +215,58 @@ class QueuedMarks:
 
     def _key(self, name: str) -> str:
         return f"{self._prefix}queued:{name}"
+
+
+class TraceRecord:
+    """The traces of jobs, so that whoever queues their work goes on in the trace that their maker began.
+
+    Args:
+        redis: from `connect`.
+        key_prefix: before all keys.
+    """
+
+    def __init__(self, redis: Redis, key_prefix: str) -> None:
+        self._redis = redis
+        self._prefix = f"{key_prefix}trace:"
+
+    def remember(self, job_id: str, traceparent: str) -> None:
+        """Keep the trace context of a job for a day, unless there is one."""
+        key = f"{self._prefix}{job_id}"
+        _or(None, lambda: self._redis.set(key, traceparent, nx=True, ex=COUNT_SECONDS))
+
+    def find(self, job_id: str) -> str:
+        """The trace context of a job; empty where none is known."""
+        found = _or(None, lambda: cast(Any, self._redis.get(f"{self._prefix}{job_id}")))
+        return found.decode() if found else ""
+
+
+class BurstMarks:
+    """Which batches have workers of their own, so that nobody else hears them; a mark lives for a while.
+
+    Args:
+        redis: from `connect`.
+        key_prefix: before all keys.
+    """
+
+    def __init__(self, redis: Redis, key_prefix: str) -> None:
+        self._redis = redis
+        self._prefix = key_prefix
+
+    def mark(self, tenant: str, batch_id: str, seconds: float) -> None:
+        """The batch has workers of its own, or will have, for so many seconds."""
+        _or(None, lambda: self._redis.set(self._key(tenant, batch_id), "1", px=max(1, round(1_000 * seconds))))
+
+    def is_live(self, tenant: str, batch_id: str) -> bool:
+        """Whether the batch has workers of its own; False where Redis is away."""
+        return _or(False, lambda: bool(self._redis.exists(self._key(tenant, batch_id))))
+
+    def clear(self, tenant: str, batch_id: str) -> None:
+        """It has none any more; what is left of its queue is removed."""
+        queue = f"{self._prefix}{queue_of(burst_lane(batch_id))}"
+        _or(0, lambda: self._redis.delete(self._key(tenant, batch_id), queue))
+
+    def _key(self, tenant: str, batch_id: str) -> str:
+        return f"{self._prefix}burst:{tenant}/{batch_id}"
 
 
 class Lease:

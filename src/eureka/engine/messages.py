@@ -60,6 +60,9 @@ TOKEN_TYPE_IDS = TensorSpec("token_type_ids", "INT64", (-1,))
 PROMPT_AUDIO = TensorSpec("audio_embeddings", "FP32", (-1, -1), is_optional=True)
 """(A, W); left out where the prompt holds no audio."""
 
+TRACEPARENT = "traceparent"
+"""Parameter of a request that belongs to a trace: its W3C trace context."""
+
 REQUEST = TensorSpec("request", "BYTES", (1,))
 """JSON of `request_json`."""
 

@@ -17,6 +17,7 @@ from typing import Any, TypeAlias, cast
 
 import grpc
 
+from eureka.spans import NO_SPAN, Span
 from eureka.types import CallContext
 
 OPEN_PREFIXES = ("/grpc.health.", "/grpc.reflection.")
@@ -25,6 +26,7 @@ OPEN_PREFIXES = ("/grpc.health.", "/grpc.reflection.")
 Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
 
 _CURRENT: ContextVar[CallContext] = ContextVar("eureka_call")
+_SPAN: ContextVar[Span] = ContextVar("eureka_span", default=NO_SPAN)
 
 
 def current_call() -> CallContext:
@@ -39,6 +41,22 @@ def current_call() -> CallContext:
 def set_current_call(context: CallContext) -> None:
     """Make `context` the one of this task and of those that it starts; each call has a task of its own."""
     _CURRENT.set(context)
+
+
+def current_traceparent() -> str:
+    """Trace context of the call that this task serves; empty outside of one."""
+    context = _CURRENT.get(None)
+    return context.traceparent if context is not None else ""
+
+
+def current_span() -> Span:
+    """The span of the call that this task serves; one that records nothing outside of a call."""
+    return _SPAN.get()
+
+
+def set_current_span(span: Span) -> None:
+    """Make `span` the one of this task and of those that it starts."""
+    _SPAN.set(span)
 
 
 @dataclass(slots=True)

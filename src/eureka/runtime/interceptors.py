@@ -21,9 +21,17 @@ import grpc
 
 from eureka.clients import metadata, status
 from eureka.errors import EurekaError, PermissionDeniedError, QueueFullError
-from eureka.runtime.calls import AroundInterceptor, ServedCall, current_call, set_current_call
+from eureka.runtime.calls import (
+    AroundInterceptor,
+    ServedCall,
+    current_call,
+    current_span,
+    set_current_call,
+    set_current_span,
+)
 from eureka.runtime.keys import KeyFile, Scope, bearer_token
 from eureka.runtime.metrics import Metrics
+from eureka.spans import NO_TRACER, Span, SpanKind, Tracer
 from eureka.types import Priority
 
 logger = logging.getLogger(__name__)
@@ -91,17 +99,25 @@ class AwayLines:
 
 
 class ContextInterceptor(AroundInterceptor):
-    """Sets `current_call()` and writes one line a call: method, code, duration, request id.
+    """Sets `current_call()`, makes its span, and writes one line a call: method, code, duration, ids.
 
     Args:
         trusts_tenant: take the tenant from the metadata; for stages, which only the gateway calls, and which
             leave lines out while their model is away.
         priority: of calls whose message says nothing.
+        tracer: makes the span.
     """
 
-    def __init__(self, *, trusts_tenant: bool = False, priority: Priority = Priority.DEFAULT) -> None:
+    def __init__(
+        self,
+        *,
+        trusts_tenant: bool = False,
+        priority: Priority = Priority.DEFAULT,
+        tracer: Tracer = NO_TRACER,
+    ) -> None:
         self._trusts_tenant = trusts_tenant
         self._priority = priority
+        self._tracer = tracer
         self._away_lines = AwayLines() if trusts_tenant else None
 
     @asynccontextmanager
@@ -113,16 +129,28 @@ class ContextInterceptor(AroundInterceptor):
             trusts_tenant=self._trusts_tenant,
             priority=self._priority,
         )
-        set_current_call(context)
-        call.context.set_trailing_metadata(((metadata.REQUEST_ID_KEY, context.request_id),))
-        error: BaseException | None = None
-        try:
-            yield
-        except BaseException as raised:
-            error = raised
-            raise
-        finally:
-            self._log(call, error)
+        parent = metadata.traceparent_in(call.metadata)
+        with self._tracer.span(call.short_method, parent, SpanKind.SERVER) as span:
+            set_current_call(replace(context, traceparent=span.traceparent or context.traceparent))
+            set_current_span(span)
+            call.context.set_trailing_metadata(((metadata.REQUEST_ID_KEY, context.request_id),))
+            error: BaseException | None = None
+            try:
+                yield
+            except BaseException as raised:
+                error = raised
+                raise
+            finally:
+                self._describe(call, span, error)
+                self._log(call, error)
+
+    def _describe(self, call: ServedCall, span: Span, error: BaseException | None) -> None:
+        if self._tracer.is_on:
+            context = current_call()
+            code: int = ended_code(call, error).value[0]
+            rpc: dict[str, str | int] = {"rpc.system": "grpc", "rpc.grpc.status_code": code}
+            rpc["rpc.method"] = call.short_method
+            span.set(**rpc, request_id=context.request_id, tenant=context.tenant)
 
     def _log(self, call: ServedCall, error: BaseException | None) -> None:
         context, code = current_call(), ended_code(call, error)
@@ -208,6 +236,7 @@ def _who(call: ServedCall) -> dict[str, str]:
 
 async def _abort(call: ServedCall, error: Exception) -> None:
     request_id = current_call().request_id
+    current_span().fail(error)
     told = status.status_of(error, {"request_id": request_id})
     trailing = ((metadata.REQUEST_ID_KEY, request_id), status.details_metadata(told))
     await call.context.abort(status.code_of_status(told), told.message, trailing)
@@ -322,12 +351,13 @@ def standard_interceptors(
     answers: AnswerInterceptor | None = None,
     trusts_tenant: bool = False,
     priority: Priority = Priority.DEFAULT,
+    tracer: Tracer = NO_TRACER,
 ) -> tuple[AroundInterceptor, ...]:
     """All interceptors that a server asks for, outermost first."""
     return tuple(
         interceptor
         for interceptor in (
-            ContextInterceptor(trusts_tenant=trusts_tenant, priority=priority),
+            ContextInterceptor(trusts_tenant=trusts_tenant, priority=priority, tracer=tracer),
             MetricsInterceptor(metrics) if metrics is not None else None,
             ErrorInterceptor(),
             keys,

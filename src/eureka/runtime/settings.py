@@ -37,6 +37,7 @@ from eureka.runtime.settings_sections import (
     VisibleSecret,
     checkout_root,
 )
+from eureka.runtime.settings_tracing import TracingSettings
 
 __all__ = ["AudioSettings", "Settings", "checkout_root", "known_names", "load_settings", "unknown_names"]
 
@@ -109,6 +110,8 @@ class Settings(BaseSettings):
     """Section of what callers may have of jobs, EUREKA_JOBS__..."""
     worker: WorkerSettings = WorkerSettings()
     """Section of the workers, EUREKA_WORKER__..."""
+    tracing: TracingSettings = TracingSettings()
+    """Section of traces, EUREKA_TRACING__..."""
     stack: StackSettings = StackSettings()
     """Section of the local stack, EUREKA_STACK__..."""
 

@@ -8,9 +8,10 @@ from eureka.clients.channels import ChannelConfig, open_channel
 from eureka.clients.stages import StageClients
 from eureka.runtime.settings import Settings
 from eureka.runtime.tls import channel_tls
+from eureka.spans import NO_TRACER, Tracer
 
 
-def open_stages(settings: Settings) -> StageClients:
+def open_stages(settings: Settings, tracer: Tracer = NO_TRACER) -> StageClients:
     """Clients for the event loop that runs; the gateway's section says where the stages are."""
     section = settings.gateway
 
@@ -22,4 +23,5 @@ def open_stages(settings: Settings) -> StageClients:
         channel(section.adapter_target),
         channel(section.decoder_target),
         section.embedding_path,
+        tracer,
     )

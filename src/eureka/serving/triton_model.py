@@ -10,6 +10,7 @@ import logging
 import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, get_args
@@ -18,9 +19,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from eureka.engine.choice import GRAPHS, BackendChoice, BackendName, Numerics
-from eureka.engine.messages import ModelSpec, TensorSpec, delta_json, error_text
+from eureka.engine.messages import TRACEPARENT, ModelSpec, TensorSpec, delta_json, error_text
 from eureka.engine.request import Delta, LabelScores
 from eureka.errors import CancelledError, EurekaError, InvalidInputError, WrongStateError
+from eureka.spans import NO_SPAN, NO_TRACER, Span, SpanKind, Tracer
 
 _log = logging.getLogger(__name__)
 
@@ -120,7 +122,11 @@ def check_round_trip(pb_utils: Any) -> None:
 
 
 def answer_each(
-    pb_utils: Any, spec: ModelSpec, requests: Sequence[Any], answer: Callable[[Arrays], Arrays]
+    pb_utils: Any,
+    spec: ModelSpec,
+    requests: Sequence[Any],
+    answer: Callable[[Arrays], Arrays],
+    tracer: Tracer = NO_TRACER,
 ) -> None:
     """One response a request: an error where `answer` raises, and where the caller has gone meanwhile.
 
@@ -131,11 +137,28 @@ def answer_each(
         spec: names and ranks of tensors; the size of the batch, always 1, is taken off and put back.
         requests: as execute got them.
         answer: arrays by name in, arrays by name out, for one request.
+        tracer: makes a span about each request that belongs to a trace.
     """
     final = pb_utils.TRITONSERVER_RESPONSE_COMPLETE_FINAL
     for request in requests:
         sender = request.get_response_sender()
-        sender.send(_answer(pb_utils, spec, request, answer), flags=final)
+        with request_span(tracer, spec, request) as span:
+            response = _answer(pb_utils, spec, request, answer, span)
+        sender.send(response, flags=final)
+
+
+def request_span(tracer: Tracer, spec: ModelSpec, request: Any) -> AbstractContextManager[Span]:
+    """A span about a request that belongs to a trace; else one that records nothing."""
+    parent = trace_of(request) if tracer.is_on else ""
+    if not parent:
+        return NO_TRACER.span(spec.name)
+    return tracer.span(f"model/{spec.name}", parent, SpanKind.SERVER)
+
+
+def trace_of(request: Any) -> str:
+    """The trace context that a request came with; empty without one."""
+    given = json.loads(request.parameters() or "{}")
+    return str(given.get(TRACEPARENT, ""))
 
 
 def read_inputs(pb_utils: Any, spec: ModelSpec, request: Any) -> dict[str, NDArray[Any]]:
@@ -167,15 +190,25 @@ class TritonSender:
         pb_utils: Triton's.
         response_sender: of the request.
         spec: names of the outputs: token ids, then the delta.
+        span: about the request, entered here and left with the final; None without one.
     """
 
-    def __init__(self, pb_utils: Any, response_sender: Any, spec: ModelSpec) -> None:
+    def __init__(
+        self,
+        pb_utils: Any,
+        response_sender: Any,
+        spec: ModelSpec,
+        span: AbstractContextManager[Span] | None = None,
+    ) -> None:
         self._pb_utils = pb_utils
+        self._ending = ExitStack()
+        self._span = self._ending.enter_context(span) if span is not None else NO_SPAN
         self._response_sender = response_sender
         self._ids_name, self._delta_name = (tensor.name for tensor in spec.outputs)
 
     def send(self, delta: Delta, scores: LabelScores | None, is_final: bool) -> None:
         """Send new tokens, and the final flag with the last of them."""
+        self._note(delta)
         pb_utils = self._pb_utils
         ids = np.array(delta.token_ids, dtype=np.int64)
         text = np.array([delta_json(delta, scores)], dtype=np.object_)
@@ -184,6 +217,7 @@ class TritonSender:
 
     def fail(self, error: BaseException) -> None:
         """Send an error with the final flag."""
+        self._span.set(failed=1)
         error_of_triton = triton_error(self._pb_utils, error)
         self._send(self._pb_utils.InferenceResponse(error=error_of_triton), True)
 
@@ -193,10 +227,22 @@ class TritonSender:
 
     def _send(self, response: Any, is_final: bool) -> None:
         flags = self._pb_utils.TRITONSERVER_RESPONSE_COMPLETE_FINAL if is_final else 0
+        if is_final:
+            self._ending.close()
         self._response_sender.send(response, flags=flags)
 
+    def _note(self, delta: Delta) -> None:
+        if delta.ending is not None:
+            self._span.set(ending=delta.ending.value)
+        if delta.usage is not None:
+            usage = delta.usage
+            self._span.set(prompt_tokens=usage.prompt_tokens, generated_tokens=usage.generated_tokens)
+            self._span.set(**{f"{stage}_seconds": spent for stage, spent in usage.seconds.items()})
 
-def _answer(pb_utils: Any, spec: ModelSpec, request: Any, answer: Callable[[Arrays], Arrays]) -> Any:
+
+def _answer(
+    pb_utils: Any, spec: ModelSpec, request: Any, answer: Callable[[Arrays], Arrays], span: Span
+) -> Any:
     try:
         if request.is_cancelled():  # while those before it in the batch were computed, or it waited
             raise CancelledError(_CALLER_GONE)
@@ -206,6 +252,7 @@ def _answer(pb_utils: Any, spec: ModelSpec, request: Any, answer: Callable[[Arra
     except Exception as error:
         if not isinstance(error, EurekaError):
             _log.exception("inference_failed")
+        span.set(failed=1)
         return pb_utils.InferenceResponse(error=triton_error(pb_utils, error))
 
 
