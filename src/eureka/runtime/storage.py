@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from eureka.errors import InvalidInputError
 from eureka.runtime.settings_sections import StorageSettings
 from eureka.storage.local import LocalObjectStore
 from eureka.storage.store import ObjectStore
+
+if TYPE_CHECKING:
+    from eureka.storage.s3_client import S3Config
 
 
 def open_store(settings: StorageSettings) -> ObjectStore:
@@ -20,6 +25,20 @@ def open_store(settings: StorageSettings) -> ObjectStore:
         return LocalObjectStore(settings.folder)
     check_storage(settings)
     return _open_s3(settings)
+
+
+def open_to_read(settings: StorageSettings) -> ObjectStore:
+    """The store, untried: for who may only list and read.
+
+    Raises:
+        InvalidInputError: reason INCOMPLETE_STORAGE; s3 without endpoint or credentials.
+    """
+    if settings.kind == "local":
+        return LocalObjectStore(settings.folder)
+    check_storage(settings)
+    from eureka.storage.s3 import S3ObjectStore  # here, so that a local store needs no S3 client
+
+    return S3ObjectStore(_s3_config(settings))
 
 
 def check_storage(settings: StorageSettings) -> None:
@@ -43,9 +62,20 @@ def _open_s3(settings: StorageSettings) -> ObjectStore:
     # Here, so that a local store needs no S3 client.
     from eureka.storage.s3 import S3ObjectStore
     from eureka.storage.s3_bucket import Expiry, check_first_writer_wins, prepare_bucket
+
+    config = _s3_config(settings)
+    pairs = [pair.split("=") for pair in settings.expire_days.split(",") if pair]
+    expiries = [Expiry(prefix, int(days)) for prefix, days in pairs]
+    prepare_bucket(config, creates=settings.create_bucket, expiries=expiries)
+    store = S3ObjectStore(config)
+    check_first_writer_wins(store)
+    return store
+
+
+def _s3_config(settings: StorageSettings) -> S3Config:
     from eureka.storage.s3_client import S3Config
 
-    config = S3Config(
+    return S3Config(
         endpoint=settings.endpoint,
         bucket=settings.bucket,
         access_key=settings.access_key,
@@ -59,9 +89,3 @@ def _open_s3(settings: StorageSettings) -> ObjectStore:
         read_timeout_seconds=settings.read_timeout_seconds,
         max_attempts=settings.max_attempts,
     )
-    pairs = [pair.split("=") for pair in settings.expire_days.split(",") if pair]
-    expiries = [Expiry(prefix, int(days)) for prefix, days in pairs]
-    prepare_bucket(config, creates=settings.create_bucket, expiries=expiries)
-    store = S3ObjectStore(config)
-    check_first_writer_wins(store)
-    return store
