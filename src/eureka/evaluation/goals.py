@@ -6,8 +6,9 @@ Values are shares of 1 unless the title says otherwise. Direction: errors are to
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from eureka.evaluation.counts import Counts, one
 from eureka.evaluation.metrics import Interval, Tally
 from eureka.evaluation.report import Row
 from eureka.training.text_generator import TEST_KINDS
@@ -68,7 +69,14 @@ def tally_row(name: str, tally: Tally, note: str = "") -> Row:
     """The row of a score that is a ratio of sums over clips."""
     if not tally.num_clips:
         return missing_row(name, note or "no clips")
-    return value_row(name, tally.value, tally.num_clips, tally.interval(), note)
+    row = value_row(name, tally.value, tally.num_clips, tally.interval(), note)
+    return replace(row, counts=_counts(tally))
+
+
+def _counts(tally: Tally) -> dict[str, Counts]:
+    """What each clip contributes, by its place in the set: a set is the same in every run."""
+    pairs = zip(tally.numerators.tolist(), tally.denominators.tolist(), strict=True)
+    return {str(place): one(*pair) for place, pair in enumerate(pairs)}
 
 
 def value_row(

@@ -82,6 +82,9 @@ class Ear:
         tokenizer: of the checkpoint.
         prompts: of the checkpoint.
         name: of the checkpoint, from its config.
+        embedder: pcm to embeddings; remembers those it made last.
+        decoder: instructions to text and scores.
+        listener: answers about audio, through both.
     """
 
     def __init__(
@@ -99,9 +102,10 @@ class Ear:
             backend, self.tokenizer.end_id, limits=limits, repetition_penalty=config.repetition_penalty
         )
         self._runner = EngineRunner(engine)
-        decoder = EngineDecoder(engine, self.tokenizer, self.prompts)
+        self.decoder = EngineDecoder(engine, self.tokenizer, self.prompts)
+        self.embedder = _MemoEmbedder(AudioEmbedder.open(plan, choice))
         settings = ListenerSettings(self.name, best_window_seconds=config.best_window_seconds)
-        self._listener = Listener(_MemoEmbedder(AudioEmbedder.open(plan, choice)), decoder, settings)
+        self.listener = Listener(self.embedder, self.decoder, settings)
 
     @classmethod
     def from_folder(
@@ -153,12 +157,12 @@ class Ear:
 
     def _ask(self, pcm: Pcm, question: Question) -> HearingResult:
         if question.task is Task.TRANSCRIBE:
-            return self._listener.transcribe("", [pcm], _OPTIONS)
+            return self.listener.transcribe("", [pcm], _OPTIONS)
         if question.task is Task.CAPTION:
-            return self._listener.caption("", [pcm], _OPTIONS)
+            return self.listener.caption("", [pcm], _OPTIONS)
         if question.task is Task.ASK:
-            return self._listener.ask("", [[pcm]], question.text, _OPTIONS)
-        return self._listener.classify("", [pcm], question.labels)
+            return self.listener.ask("", [[pcm]], question.text, _OPTIONS)
+        return self.listener.classify("", [pcm], question.labels)
 
 
 class _MemoEmbedder:
@@ -170,6 +174,7 @@ class _MemoEmbedder:
         self._lock = threading.Lock()
 
     def embed(self, items: Sequence[Pcm]) -> AudioEmbeddings:
+        """Rows (A, W) float32 of all items in order, as `AudioEmbedder.embed`."""
         digest = hashlib.sha1(usedforsecurity=False)
         for pcm in items:
             digest.update(len(pcm).to_bytes(8, "little") + pcm.tobytes())

@@ -86,7 +86,7 @@ def _middle(values: NDArray[np.float64]) -> Interval:
 def word_errors(references: Sequence[str], hypotheses: Sequence[str]) -> Tally:
     """Word errors / reference words a clip, both sides normalised (jiwer's alignment)."""
     return Tally.of(
-        _errors(normalise_text(said).split(), normalise_text(heard).split())
+        edit_counts(normalise_text(said).split(), normalise_text(heard).split())
         for said, heard in zip(references, hypotheses, strict=True)
     )
 
@@ -94,12 +94,12 @@ def word_errors(references: Sequence[str], hypotheses: Sequence[str]) -> Tally:
 def character_errors(references: Sequence[str], hypotheses: Sequence[str]) -> Tally:
     """Character errors / reference characters a clip, spaces included, both sides normalised."""
     return Tally.of(
-        _errors(list(normalise_text(said)), list(normalise_text(heard)))
+        edit_counts(list(normalise_text(said)), list(normalise_text(heard)))
         for said, heard in zip(references, hypotheses, strict=True)
     )
 
 
-def _errors(said: list[str], heard: list[str]) -> tuple[float, float]:
+def edit_counts(said: list[str], heard: list[str]) -> tuple[float, float]:
     """Edit distance and reference length; jiwer takes words, so symbols go in as private letters."""
     if not said:
         return float(len(heard)), 0.0

@@ -4,14 +4,33 @@ from __future__ import annotations
 
 import json
 import math
-from dataclasses import asdict, dataclass, field
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from eureka.errors import InvalidInputError, NotFoundError
+from eureka.evaluation.counts import Counts
 
 FORMAT = "eureka-evaluation-1"
 """Stands in each JSON report; `read_report` refuses others."""
+
+
+@dataclass(frozen=True, slots=True)
+class PaperFigure:
+    """What the Eureka-Audio paper reports for a metric on a split; None where it reports nothing.
+
+    Attributes:
+        instruct: Eureka-Audio-Instruct.
+        base: Eureka-Audio-Base.
+        best: the best baseline in its table.
+        best_name: which that is.
+    """
+
+    instruct: float
+    base: float | None = None
+    best: float | None = None
+    best_name: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +47,10 @@ class Row:
         ambition: what would be good.
         higher_is_better: direction of bar and ambition.
         note: how it was measured, or why it was not.
+        group: the part of the set that it is about; empty for the whole.
+        unit: `%` where people read it in percent; the value itself is a share of 1.
+        paper: what the Eureka-Audio paper reports, in the unit.
+        counts: item -> what it contributes; kept beside the report, never in it.
     """
 
     name: str
@@ -39,6 +62,10 @@ class Row:
     ambition: float | None = None
     higher_is_better: bool = True
     note: str = ""
+    group: str = ""
+    unit: str = ""
+    paper: PaperFigure | None = None
+    counts: Mapping[str, Counts] = field(default_factory=dict, repr=False)
 
     @property
     def is_measured(self) -> bool:
@@ -106,7 +133,7 @@ class Report:
         }
 
     def write_json(self, path: Path) -> None:
-        """Write the JSON form; the folder is made."""
+        """Write the JSON form; the folder is made. What rows keep of single items goes elsewhere."""
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(json.dumps(self.to_dict(), indent=2) + "\n", encoding="utf-8")
 
@@ -120,7 +147,11 @@ class Report:
 
 
 def _plain_row(row: Row) -> dict[str, Any]:
-    plain = asdict(row) | {"meets_bar": row.meets_bar, "meets_ambition": row.meets_ambition}
+    plain = asdict(replace(row, counts={})) | {
+        "meets_bar": row.meets_bar,
+        "meets_ambition": row.meets_ambition,
+    }
+    del plain["counts"]
     plain["value"] = row.value if row.is_measured else None
     if row.interval is not None:
         plain["interval"] = list(row.interval) if all(map(math.isfinite, row.interval)) else None
@@ -162,59 +193,5 @@ def _row_from(plain: dict[str, Any]) -> Row:
     values = {k: v for k, v in plain.items() if k in Row.__dataclass_fields__}
     values["value"] = float("nan") if values["value"] is None else values["value"]
     values["interval"] = tuple(values["interval"]) if values.get("interval") else None
+    values["paper"] = PaperFigure(**values["paper"]) if values.get("paper") else None
     return Row(**values)
-
-
-@dataclass(frozen=True, slots=True)
-class Difference:
-    """The same row in two reports; `change` is B - A, positive `gain` means that B is better."""
-
-    name: str
-    title: str
-    before: float
-    after: float
-    higher_is_better: bool
-    is_outside_interval: bool
-
-    @property
-    def change(self) -> float:
-        """B - A."""
-        return self.after - self.before
-
-    @property
-    def gain(self) -> float:
-        """How much better B is, in the row's own direction."""
-        return self.change if self.higher_is_better else -self.change
-
-
-def compare_reports(before: Report, after: Report) -> list[Difference]:
-    """Rows that both reports measured, in the order of the first.
-
-    `is_outside_interval`: B's value lies outside A's interval, so the difference is more than the
-    choice of clips explains.
-    """
-    later = {row.name: row for row in after.rows}
-    return [
-        Difference(a.name, a.title, a.value, b.value, a.higher_is_better, _is_outside(b.value, a.interval))
-        for a in before.rows
-        if (b := later.get(a.name)) is not None and a.is_measured and b.is_measured
-    ]
-
-
-def _is_outside(value: float, interval: tuple[float, float] | None) -> bool:
-    return interval is not None and not interval[0] <= value <= interval[1]
-
-
-def differences_to_dict(differences: list[Difference]) -> dict[str, Any]:
-    """Plain JSON object of a comparison."""
-    return {"rows": [asdict(d) | {"change": d.change, "gain": d.gain} for d in differences]}
-
-
-def differences_to_markdown(before: Report, after: Report, differences: list[Difference]) -> str:
-    """A table of a comparison; `+` marks a gain and `-` a loss beyond A's interval."""
-    lines = [f"A: `{before.checkpoint}` ({before.split})  B: `{after.checkpoint}` ({after.split})", ""]
-    lines += ["| row | A | B | B - A | beyond A's interval |", "|---|---|---|---|---|"]
-    for d in differences:
-        mark = ("+" if d.gain > 0 else "-") if d.is_outside_interval else ""
-        lines.append(f"| {d.title} | {d.before:.3f} | {d.after:.3f} | {d.change:+.3f} | {mark} |")
-    return "\n".join(lines) + "\n"

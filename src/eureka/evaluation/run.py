@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import os
 import platform
@@ -17,22 +18,18 @@ from eureka import __version__
 from eureka.engine.choice import BackendChoice
 from eureka.errors import InvalidInputError
 from eureka.evaluation.arguments import PARTS, SPLITS
+from eureka.evaluation.comparison import compare_files, differences_to_dict, differences_to_markdown
 from eureka.evaluation.goals import in_report_order
 from eureka.evaluation.hearing import Heard, Question
 from eureka.evaluation.hearing_pool import HearingPool, default_num_workers
 from eureka.evaluation.metrics import NORMALISATION
-from eureka.evaluation.report import (
-    Report,
-    Row,
-    compare_reports,
-    differences_to_dict,
-    differences_to_markdown,
-    read_report,
-)
+from eureka.evaluation.report import Report, Row
 from eureka.evaluation.routing import WatchedModel, routing_rows
 from eureka.evaluation.sets import EvaluationClip
 from eureka.evaluation.suite import ROW_MAKERS, SEED, SetSizes, Suite
-from eureka.training.manifest import read_manifest
+from eureka.evaluation.suites.records import Record, RecordFile, items_path
+from eureka.model.config import EurekaConfig
+from eureka.training.manifest import MANIFEST_NAME, read_manifest
 
 Progress = Callable[[str], None]
 """Told in a few words how far the run is."""
@@ -85,7 +82,8 @@ def evaluate_checkpoint(
         "seconds": round(time.monotonic() - started, 1),
         "limit": limit,
         "parts": list(parts),
-        **_facts(choice or BackendChoice()),
+        "data_sha256": hashlib.sha256((data_folder / MANIFEST_NAME).read_bytes()).hexdigest(),
+        **_facts(choice or BackendChoice(), folder),
     }
     return Report("nano", split, str(folder), in_report_order(rows), facts)
 
@@ -124,13 +122,13 @@ def _check(split: str, limit: int | None, parts: Sequence[str]) -> None:
         raise InvalidInputError(f"unknown part {unknown[0]!r}; there are {', '.join(PARTS)}")
 
 
-def _facts(choice: BackendChoice) -> dict[str, Any]:
+def _facts(choice: BackendChoice, folder: Path) -> dict[str, Any]:
     """What a number needs beside it: machine, versions, date, seed, normalisation."""
     return {
         "seed": SEED,
         "normalisation": NORMALISATION,
         "version": __version__,
-        "backend": "onnx" if choice.is_onnx else "reference",
+        "backend": choice.resolve(EurekaConfig.from_folder(folder)),
         "numerics": choice.numerics,
         "python": platform.python_version(),
         "machine": f"{platform.machine()}, {os.cpu_count()} CPUs",
@@ -159,11 +157,11 @@ def main(
         return _compare(arguments)
     if arguments.reports:
         raise InvalidInputError(f"{arguments.suite} takes no reports; did you mean evaluate compare A B?")
-    with_progress = _ProgressLine(sys.stderr)
+    with_progress = ProgressLine(sys.stderr)
     report = evaluate_checkpoint(
         arguments.checkpoint or checkpoint,
         arguments.data_folder or data_folder,
-        arguments.split,
+        arguments.split or SPLITS[-1],
         arguments.limit,
         parts=[part.strip() for part in arguments.parts.split(",") if part.strip()],
         num_workers=arguments.workers,
@@ -173,16 +171,27 @@ def main(
     with_progress.end()
     if arguments.output is not None:
         report.write_json(arguments.output)
+        write_items(report, items_path(arguments.output))
         arguments.output.with_suffix(".md").write_text(report.to_markdown(), encoding="utf-8")
     print(json.dumps(report.to_dict(), indent=2) if arguments.format == "json" else report.to_markdown())
     return 0
 
 
+def write_items(report: Report, path: Path) -> None:
+    """Write what each clip contributes to each row, so that two reports can be paired."""
+    run = {"suite": report.suite, "split": report.split, "checkpoint": report.checkpoint}
+    records = (
+        Record(f"{row.name}/{item}", {}, scores={row.name: counts})
+        for row in report.rows
+        for item, counts in row.counts.items()
+    )
+    RecordFile(path, run, is_fresh=True).finish(records)
+
+
 def _compare(arguments: argparse.Namespace) -> int:
     if len(arguments.reports) != 2:
         raise InvalidInputError(f"evaluate compare takes two reports, not {len(arguments.reports)}")
-    before, after = (read_report(path) for path in arguments.reports)
-    differences = compare_reports(before, after)
+    before, after, differences = compare_files(*arguments.reports)
     if arguments.format == "json":
         print(json.dumps(differences_to_dict(differences), indent=2))
     else:
@@ -190,7 +199,7 @@ def _compare(arguments: argparse.Namespace) -> int:
     return 0
 
 
-class _ProgressLine:
+class ProgressLine:
     """One line on a terminal that is written over; nothing where stderr is none."""
 
     def __init__(self, stream: TextIO) -> None:
@@ -198,6 +207,7 @@ class _ProgressLine:
         self._is_terminal = stream.isatty()
 
     def __call__(self, text: str) -> None:
+        """Write over the line."""
         if self._is_terminal:
             self._stream.write(f"\r\x1b[K{text}")
             self._stream.flush()

@@ -8,9 +8,10 @@ machine. Scenes and synthetic speech are made with the tools of `eureka.training
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +21,8 @@ from eureka.evaluation.metrics import TimedEvent
 from eureka.training.manifest import ManifestClip, read_manifest
 from eureka.training.sound_labels import TEN_SOUNDS
 from eureka.types import SAMPLE_RATE_HZ, Pcm
+
+Thing = TypeVar("Thing")
 
 DIGIT_LABELS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 WAKE_LABELS = ("alexa", "computer", "jarvis", "smart mirror", "snowboy", "view glass")
@@ -83,10 +86,15 @@ def load_subset(data_folder: Path, subset: str, split: str, limit: int | None = 
 
 def thin_out(rows: Sequence[ManifestClip], limit: int | None) -> list[ManifestClip]:
     """At most `limit` rows, picked by the hash of their paths, in the order given."""
-    if limit is None or len(rows) <= limit:
-        return list(rows)
-    picked = sorted(range(len(rows)), key=lambda i: _hash(rows[i].path))[:limit]
-    return [rows[i] for i in sorted(picked)]
+    return pick_spread(rows, lambda row: row.path, limit)
+
+
+def pick_spread(items: Sequence[Thing], name: Callable[[Thing], str], limit: int | None) -> list[Thing]:
+    """At most `limit` items, picked by the hash of their names, in the order given."""
+    if limit is None or len(items) <= limit:
+        return list(items)
+    picked = sorted(range(len(items)), key=lambda i: _hash(name(items[i])))[:limit]
+    return [items[i] for i in sorted(picked)]
 
 
 def _hash(path: str) -> str:

@@ -44,18 +44,6 @@ def test_row_by_unknown_name_is_not_found():
         make_report().row("nothing")
 
 
-def test_compare_reports_marks_gains_beyond_the_interval():
-    before, after = make_report(), make_report(value=0.97, wer=0.2)
-    found = report.compare_reports(before, after)
-    assert [d.name for d in found] == ["digits", "wer"]
-    assert found[0].gain == pytest.approx(0.07)
-    assert found[1].gain == pytest.approx(-0.1)
-    table = report.differences_to_markdown(before, after, found)
-    assert "| digits exact | 0.900 | 0.970 | +0.070 | + |" in table
-    assert "| word errors | 0.100 | 0.200 | +0.100 | - |" in table
-    assert report.differences_to_dict(found)["rows"][0]["change"] == pytest.approx(0.07)
-
-
 @pytest.mark.parametrize("content", ["no json", "[]", '{"format": "other"}'])
 def test_read_report_of_other_content_is_invalid(tmp_path, content):
     path = tmp_path / "x.json"

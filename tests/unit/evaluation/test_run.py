@@ -7,6 +7,7 @@ from eureka.errors import InvalidInputError, NotFoundError
 from eureka.evaluation import run
 from eureka.evaluation.arguments import add_arguments
 from eureka.evaluation.report import read_report
+from eureka.evaluation.suites.records import items_path
 from tests.helpers.small_pack import write_small_pack
 from tests.helpers.tiny_checkpoint import write_tiny_checkpoint
 
@@ -40,6 +41,19 @@ def test_evaluate_nano_writes_a_report_that_compare_reads(pack, checkpoint, tmp_
     assert run.main(parsed("compare", str(path), str(path), "--format", "json"), checkpoint, pack) == 0
     rows = json.loads(capsys.readouterr().out)["rows"]
     assert [row["change"] for row in rows] == [0.0] * len(report.rows)
+    assert {row["verdict"] for row in rows} == {"same"}
+    assert all(row["items"] == 2 for row in rows)
+
+
+def test_nano_twice_gives_the_same_numbers_clip_by_clip(pack, checkpoint, tmp_path, capsys):
+    paths = [tmp_path / name for name in ("a.json", "b.json")]
+    for path in paths:
+        words = ("nano", "--limit", "4", "--parts", "digits,orders", "--workers", "1", "--output", str(path))
+        assert run.main(parsed(*words), checkpoint, pack) == 0
+    first, second = (read_report(path).rows for path in paths)
+    assert first == second
+    items = [items_path(path).read_bytes() for path in paths]
+    assert items[0] == items[1]
 
 
 def test_evaluate_tells_progress(pack, checkpoint):
