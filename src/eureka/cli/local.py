@@ -39,6 +39,7 @@ class LocalModel:
         listener: answers about audio.
         pool: decodes untrusted files.
         num_experts: of the adapter.
+        decoder: what the listener asks.
     """
 
     config: EurekaConfig
@@ -47,6 +48,7 @@ class LocalModel:
     listener: Listener
     pool: DecodePool
     num_experts: int
+    decoder: EngineDecoder
 
 
 @contextmanager
@@ -72,9 +74,10 @@ def open_local(settings: Settings, checkpoint: Path | None = None) -> Iterator[L
             limits=EngineLimits(batch_invariant=choice.batch_invariant),
             repetition_penalty=config.repetition_penalty,
         )
+        decoder = EngineDecoder(engine, tokenizer, prompts)
         listener = Listener(
             embedder,
-            EngineDecoder(engine, tokenizer, prompts),
+            decoder,
             ListenerSettings(
                 model=config.name,
                 best_window_seconds=config.best_window_seconds,
@@ -82,7 +85,7 @@ def open_local(settings: Settings, checkpoint: Path | None = None) -> Iterator[L
                 silence_dbfs=audio.silence_dbfs,
             ),
         )
-        yield LocalModel(config, embedder, engine, listener, pool, plan.adapter.spec.num_experts)
+        yield LocalModel(config, embedder, engine, listener, pool, plan.adapter.spec.num_experts, decoder)
 
 
 def checkpoint_folder(settings: Settings, checkpoint: Path | None) -> Path:

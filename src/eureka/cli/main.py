@@ -14,6 +14,7 @@ from collections.abc import Sequence
 
 from eureka import __version__
 from eureka.cli import (
+    dataflux_commands,
     evaluate_command,
     jobs_commands,
     listen_commands,
@@ -66,6 +67,7 @@ def build_parser() -> argparse.ArgumentParser:
         model_commands,
         train_command,
         evaluate_command,
+        dataflux_commands,
     )
     for module in modules:
         module.add_parsers(commands)

@@ -22,6 +22,7 @@ from pydantic_settings import (
 )
 
 from eureka.errors import InvalidInputError
+from eureka.runtime.settings_dataflux import DatafluxSettings
 from eureka.runtime.settings_jobs import JobSettings, QueueSettings, WorkerSettings
 from eureka.runtime.settings_sections import (
     AdapterSettings,
@@ -112,6 +113,8 @@ class Settings(BaseSettings):
     """Section of the workers, EUREKA_WORKER__..."""
     tracing: TracingSettings = TracingSettings()
     """Section of traces, EUREKA_TRACING__..."""
+    dataflux: DatafluxSettings = DatafluxSettings()
+    """Section of data synthesis, EUREKA_DATAFLUX__..."""
     stack: StackSettings = StackSettings()
     """Section of the local stack, EUREKA_STACK__..."""
 

@@ -22,7 +22,7 @@ _LAST_START = 500
 
 _SHIFTED_SHARE = 0.3
 
-_KINDS_OF_SOUND = ("sounds", "scenes", "quiet")
+_KINDS_OF_SOUND = ("sounds", "scenes", "quiet", "dataflux")
 """Augmented as sounds: recorded noise under them would be an event that nobody wrote down."""
 
 

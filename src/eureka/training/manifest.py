@@ -47,8 +47,53 @@ _OPTIONAL: dict[str, type | tuple[type, ...]] = {
     "fold": int,
     "active": list,
     "original_duration_s": (int, float),
+    "questions": list,
 }
 _AUDIO_SUFFIXES = (".opus", ".ogg", ".flac", ".wav", ".mp3", ".m4a")
+
+
+@dataclass(frozen=True, slots=True)
+class ChoiceQuestion:
+    """A listening question about a clip: its options, and which of them is right.
+
+    Attributes:
+        question: as it is asked.
+        options: two or more that differ.
+        answer: one of the options.
+        category: what it is counted under.
+    """
+
+    question: str
+    options: tuple[str, ...]
+    answer: str
+    category: str = ""
+
+    def to_plain(self) -> dict[str, Any]:
+        """Plain object for JSON."""
+        return {
+            "question": self.question,
+            "options": list(self.options),
+            "answer": self.answer,
+            "category": self.category,
+        }
+
+    @classmethod
+    def of_plain(cls, plain: Any, where: str) -> ChoiceQuestion:
+        """Read the plain object; `where` names it in errors.
+
+        Raises:
+            InvalidInputError: it is no such object, or the answer is not among the options.
+        """
+        try:
+            options = tuple(str(option) for option in plain["options"])
+            row = cls(str(plain["question"]), options, str(plain["answer"]), str(plain.get("category", "")))
+        except (KeyError, TypeError, AttributeError) as error:
+            raise InvalidInputError(f"{where}: {plain!r} is no question with options and answer") from error
+        if row.answer not in row.options or len(set(row.options)) < max(2, len(row.options)):
+            raise InvalidInputError(
+                f"{where}: the answer is one of two or more options that differ: {plain!r}"
+            )
+        return row
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +107,7 @@ class ManifestClip:
         slots: slot name -> value of an order.
         label: label of a sound, words joined by underscores.
         active: parts (start, end) in seconds above the clip's silence; empty where not given.
+        questions: listening questions about it, as DataFlux exports them.
     """
 
     path: str
@@ -83,6 +129,7 @@ class ManifestClip:
     label: str | None = None
     fold: int | None = None
     active: tuple[tuple[float, float], ...] = ()
+    questions: tuple[ChoiceQuestion, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,6 +235,7 @@ def parse_row(line: str, where: str) -> ManifestClip:
         gender=_parse_gender(row.get("gender"), where),
         slots=_parse_slots(row.get("slots", {}), where),
         active=_parse_active(row.get("active", []), float(row["duration_s"]), where),
+        questions=tuple(ChoiceQuestion.of_plain(plain, where) for plain in row.get("questions", [])),
         **{
             name: row.get(name)
             for name in ("author", "origin", "text", "speaker", "age", "accent", "intent", "label", "fold")
@@ -309,6 +357,8 @@ def _row_of(clip: ManifestClip) -> dict[str, Any]:
         row["slots"] = clip.slots
     if clip.active:
         row["active"] = [list(part) for part in clip.active]
+    if clip.questions:
+        row["questions"] = [question.to_plain() for question in clip.questions]
     return row
 
 

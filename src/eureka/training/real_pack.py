@@ -69,6 +69,7 @@ def describe_clip(clip: ManifestClip, pcm: Pcm, num_mel_bins: int = NUM_MEL_BINS
         "speaker": clip.speaker,
         "gender": clip.gender,
         "age": clip.age,
+        "questions": [question.to_plain() for question in clip.questions] or None,
         "active": [list(part) for part in clip.active or _measure_active(pcm, num_mel_bins)],
     }
     return {name: value for name, value in given.items() if value is not None}

@@ -23,11 +23,15 @@ STAGES = ("data", "encoder", "cache", "decoder", "joint", "release")
 
 @dataclass(frozen=True, slots=True)
 class DataConfig:
-    """Where the feature packs lie and how many synthetic clips are made."""
+    """Where the feature packs lie and how many synthetic clips are made.
+
+    `dataflux` names folders of exports of `eureka dataflux export`; together they are the kind `dataflux`.
+    """
 
     folder: str = "runs/data"
     synthetic_clips: int = 36_000
     num_workers: int = 1
+    dataflux: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +142,7 @@ def read_recipe(path: Path) -> Recipe:
         plain = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise InvalidInputError(f"cannot read recipe {path}: {error}", reason="INVALID_RECIPE") from error
-    recipe = _build(Recipe, plain, str(path))
+    recipe = build_table(Recipe, plain, str(path))
     if recipe.stage not in STAGES:
         raise InvalidInputError(f"{path}: stage must be one of {STAGES}", reason="INVALID_RECIPE")
     if not set(recipe.frozen) <= set(PARTS):
@@ -148,7 +152,12 @@ def read_recipe(path: Path) -> Recipe:
     return recipe
 
 
-def _build(kind: type[_T], plain: dict[str, Any], where: str) -> _T:
+def build_table(kind: type[_T], plain: dict[str, Any], where: str) -> _T:
+    """A table of a recipe as the dataclass `kind`, tables within it as its fields say.
+
+    Raises:
+        InvalidInputError: reason INVALID_RECIPE; an unknown or missing name, or a value of the wrong type.
+    """
     hints = get_type_hints(kind)
     unknown = sorted(set(plain) - set(hints))
     if unknown:
@@ -164,7 +173,7 @@ def _build(kind: type[_T], plain: dict[str, Any], where: str) -> _T:
 def _value(hint: Any, value: Any, where: str) -> Any:
     """The value as the field holds it: tables become dataclasses, lists become tuples."""
     if is_dataclass(hint) and isinstance(hint, type) and isinstance(value, dict):
-        return _build(hint, value, where)
+        return build_table(hint, value, where)
     if get_origin(hint) is tuple and isinstance(value, list):
         return tuple(_value(get_args(hint)[0], item, where) for item in value)
     if get_origin(hint) is dict and isinstance(value, dict):

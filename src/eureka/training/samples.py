@@ -1,8 +1,8 @@
 """Every clip and scene that training draws from, with what is known about it.
 
 Kinds are the names that recipes mix: `synthetic_speech`, the recorded data sets by their manifest name,
-`sounds` (all labelled clips), `scenes`, `digit_strings` and `speech_strings` (composed at the draw) and
-`quiet` (silence, noise). Only the train split is ever opened here.
+`sounds` (all labelled clips), `dataflux` (clips with listening questions), `scenes`, `digit_strings` and
+`speech_strings` (composed at the draw) and `quiet` (silence, noise). Only the train split is opened here.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from eureka.errors import InvalidInputError
 from eureka.training.augment import LOWEST, NoiseBank
 from eureka.training.events import Event, clip_events
 from eureka.training.feature_pack import Clip, FeaturePack
+from eureka.training.manifest import ChoiceQuestion
 from eureka.training.scene_material import ClipPlace, SceneMaterial
 from eureka.training.speech_strings import SpeechStrings, SpokenClip
 
@@ -35,7 +36,10 @@ DIGIT_KIND = "fsdd"
 """Single digits with speakers: strings of them are the kind `digit_strings`."""
 
 BACKGROUND_KINDS = ("ambience",)
-PACKS = ("synthetic", "train", "instruments")
+FLUX_KIND = "dataflux"
+"""Clips and scenes with listening questions, of the pack of that name."""
+
+PACKS = ("synthetic", "train", "instruments", FLUX_KIND)
 _SILENCE_SHARE = 0.3
 _DIGIT_STRING_FRAMES = (120, 420)
 _SPEECH_STRING_FRAMES = (240, 1000)
@@ -52,6 +56,7 @@ class Truth:
         events: what is heard when; None where unknown.
         label: phrase of a clip that holds one sound.
         slots: slots of a spoken order.
+        questions: listening questions; their times hold roughly after augmentation, options being far apart.
     """
 
     kind: str
@@ -61,6 +66,7 @@ class Truth:
     slots: dict[str, str] | None = None
     gender: str | None = None
     age: int | None = None
+    questions: tuple[ChoiceQuestion, ...] = ()
 
     def heard(self, time_scale: float, noise_label: str | None) -> Truth:
         """What is known after augmentation: times scaled; under recorded noise no events any more."""
@@ -79,7 +85,9 @@ class Truth:
     def from_dict(cls, plain: dict[str, Any]) -> Truth:
         """Read the plain object."""
         events = plain["events"]
-        return cls(**{**plain, "events": None if events is None else tuple(Event(**e) for e in events)})
+        asked = tuple(ChoiceQuestion(**{**q, "options": tuple(q["options"])}) for q in plain["questions"])
+        found = None if events is None else tuple(Event(**e) for e in events)
+        return cls(**{**plain, "events": found, "questions": asked})
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,6 +189,8 @@ class SampleBook:
         if kind == "quiet":
             return self._quiet(int(self._scene_frames[number]), rng)
         place = self._kinds[kind][number]
+        if kind == FLUX_KIND:
+            return _asked_about(place)
         clip, phones = place.clip, self._phones_of(place.clip)
         events = _spoken_part(clip_events(clip), clip, phones) if place.is_speech else clip_events(clip)
         truth = Truth(
@@ -225,6 +235,14 @@ class SampleBook:
             return Sample(raw, None, Truth(kind="quiet", words="", events=()))
         noise = self._noise.coloured(num_frames, rng) + np.float32(rng.uniform(-7.0, 0.0))
         return Sample(np.maximum(noise, np.float32(LOWEST)), None, Truth(kind="quiet", words=""))
+
+
+def _asked_about(place: _Place) -> Sample:
+    """A clip of which nothing is known but its questions: what it holds stands in no label."""
+    plain = place.clip.about.get("questions", [])
+    questions = tuple(ChoiceQuestion.of_plain(row, place.clip.id) for row in plain)
+    truth = Truth(kind=FLUX_KIND, questions=questions)
+    return Sample(place.pack.mel(place.index).astype(np.float32), None, truth)
 
 
 def _spoken_part(events: tuple[Event, ...], clip: Clip, phones: Phones | None) -> tuple[Event, ...]:

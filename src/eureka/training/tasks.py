@@ -12,12 +12,14 @@ from eureka.model.config import EurekaConfig
 from eureka.text.prompts import Prompt, PromptBuilder
 from eureka.text.tokenizer import Tokenizer
 from eureka.training.events import caption_text
+from eureka.training.manifest import ChoiceQuestion
 from eureka.training.nano import nano_config
 from eureka.training.questions import ORDER_QUESTION, draw_question, order_answer
 from eureka.training.samples import Truth
 
 _HINTED_SHARE = 0.05
 _PLAIN_ORDER_SHARE = 0.7
+_LISTED_SHARE = 0.5
 _MAX_LABEL_WORDS = 3
 
 _SHARES: dict[str, dict[str, float]] = {
@@ -27,6 +29,7 @@ _SHARES: dict[str, dict[str, float]] = {
     "injected": {"transcribe": 0.95, "classify": 0.05},
     "sound": {"caption": 0.42, "classify": 0.28, "transcribe": 0.12, "ask": 0.18},
     "scene": {"caption": 0.58, "transcribe": 0.17, "ask": 0.25},
+    "choice": {"choose": 1.0},
 }
 """Share of each task by what the sample is; tasks whose answer is unknown are left out."""
 
@@ -64,6 +67,7 @@ class TaskWriter:
             "classify": self._classify,
             "order": self._order,
             "ask": self._ask,
+            "choose": self._choose,
         }
 
     def write(self, truth: Truth, num_audio_tokens: int, rng: np.random.Generator) -> TaskRow:
@@ -85,6 +89,7 @@ class TaskWriter:
         texts = [truth.words or "", caption_text(truth.events or ()), ""]
         if truth.slots:
             texts.append(ORDER_QUESTION + order_answer(truth.slots))
+        texts += [f"{listed_question(asked)} {asked.answer}" for asked in truth.questions]
         return 1 + max(len(self._tokenizer.encode(text)) for text in texts)
 
     def _row(self, prompt: Prompt, answer: str) -> TaskRow:
@@ -107,6 +112,13 @@ class TaskWriter:
         question = ORDER_QUESTION if plain or drawn is None else drawn.question
         return self._row(self._prompts.ask(question, count), order_answer(truth.slots))
 
+    def _choose(self, truth: Truth, count: int, rng: np.random.Generator) -> TaskRow:
+        """A listening question, with its options named or without, and the right one as the answer."""
+        asked = truth.questions[int(rng.integers(len(truth.questions)))]
+        is_listed = rng.random() < _LISTED_SHARE
+        question = listed_question(asked) if is_listed else plain_question(asked.question)
+        return self._row(self._prompts.ask(question, count), asked.answer)
+
     def _ask(self, truth: Truth, count: int, rng: np.random.Generator) -> TaskRow:
         drawn = draw_question(rng, truth.events, truth.words, truth.slots)
         if drawn is None:
@@ -128,7 +140,20 @@ def possible_tasks(truth: Truth) -> dict[str, float]:
     return shares
 
 
+def plain_question(question: str) -> str:
+    """A question in the way in which all others are asked: lower case, no mark at its end."""
+    return question.lower().rstrip("?. ")
+
+
+def listed_question(asked: ChoiceQuestion) -> str:
+    """A question with its options: `which sound comes first: rain, dog bark or birds`."""
+    *most, last = asked.options
+    return f"{plain_question(asked.question)}: {', '.join(most)} or {last}"
+
+
 def _sort_of(truth: Truth) -> str:
+    if truth.questions:
+        return "choice"
     if truth.kind == "injected":
         return "injected_order" if truth.slots else "injected"
     if truth.slots and truth.words is None:
