@@ -11,7 +11,9 @@ from dataclasses import dataclass
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
+from eureka.jobs.states import JobState
 from eureka.runtime.metrics import DURATION_BUCKETS
+from eureka.types import Ending
 
 JOB_BUCKETS = (1.0, 5.0, 15.0, 60.0, 300.0, 900.0, 3_600.0, 14_400.0, 86_400.0)
 """Seconds: from a clip to a day of recordings."""
@@ -91,6 +93,11 @@ class JobMetrics:
         self._waiting = Gauge(
             "eureka_tasks_waiting", "Messages that wait for a worker.", labels, registry=registry
         )
+
+        for ending in Ending:  # from 0 on: an increase can only be seen from somewhere
+            self._windows.labels(component, ending.value)
+        for state in (state for state in JobState if state.is_final):
+            self._ended.labels(component, state.value)
 
     def record_window(self, ending: str) -> None:
         """The document of a window was written; `ending` is the worst of its tracks."""

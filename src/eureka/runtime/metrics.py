@@ -50,6 +50,7 @@ class Metrics:
         self._generated_tokens = self._counter("generated_tokens", "Tokens generated.")
         self._audio = self._counter("audio_seconds", "Audio heard.")
         self._model_reloads = self._counter("model_reloads", "Models loaded again after they were gone.")
+        self._model_reloads.labels(component)  # from 0 on: an increase can only be seen from somewhere
         self._running = self._gauge("requests_running", "Calls in progress.")
         self._waiting = self._gauge("requests_waiting", "Calls that wait for a place.")
         self._audio_running = self._gauge("audio_seconds_running", "Audio of the calls in progress.")

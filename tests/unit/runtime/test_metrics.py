@@ -89,7 +89,7 @@ def test_busy_metrics_port_is_named() -> None:
 def test_two_components_do_not_share_a_registry_by_accident() -> None:
     one, two = Metrics("encoder", CollectorRegistry()), Metrics("adapter", CollectorRegistry())
     one.record_model_reload()
-    assert two.registry.get_sample_value("eureka_model_reloads_total", {"component": "adapter"}) is None
+    assert two.registry.get_sample_value("eureka_model_reloads_total", {"component": "adapter"}) == 0.0
 
 
 def test_shared_port_is_taken_over_without_a_gap() -> None:
