@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -50,6 +50,21 @@ class SavedPrefix(Protocol):
     def num_bytes(self) -> int:
         """Memory it takes."""
         ...
+
+
+@dataclass(frozen=True, slots=True)
+class StepChoice:
+    """How a row's next tokens are chosen without the sampler between them.
+
+    Attributes:
+        temperature: 0 takes the largest logit.
+        top_k: only the k largest logits and their ties can be drawn; 0 for all.
+        draws: a number in [0, 1) for each step; not looked at without temperature.
+    """
+
+    temperature: float
+    top_k: int
+    draws: tuple[float, ...]
 
 
 class Backend(Protocol):
@@ -104,4 +119,24 @@ class Backend(Protocol):
 
     def release(self, slot: int) -> None:
         """Forget what `slot` holds."""
+        ...
+
+
+@runtime_checkable
+class ManyStepsBackend(Protocol):
+    """A backend that can also decode several tokens in one call."""
+
+    def decode_steps(
+        self, slots: Sequence[int], token_ids: Sequence[int], choices: Sequence[StepChoice], end_token_id: int
+    ) -> list[list[int]]:
+        """Append a token to each slot, choose the next, append that, and so on, a step for each draw.
+
+        All choices have as many draws. Returns the chosen ids of each slot; the last may be `end_token_id`,
+        behind which a row does not go. A row with a logit that is no number ends before that step. The slots
+        hold what they held: `keep_steps` says how much of it is to stay.
+        """
+        ...
+
+    def keep_steps(self, slot: int, num_tokens: int) -> None:
+        """Let `slot` hold so many tokens more of what `decode_steps` appended."""
         ...

@@ -5,17 +5,26 @@ Torch is imported only where the choice falls on it.
 
 from __future__ import annotations
 
+import functools
+import logging
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from eureka.engine.audio_parts import TokenRouter, WindowEncoder
 from eureka.engine.backend import Backend
-from eureka.errors import InvalidInputError
+from eureka.engine.native.extension import check_shapes, load_extension
+from eureka.errors import InvalidInputError, NotFoundError
+from eureka.model.config import EurekaConfig
 from eureka.model.load_plan import LoadPlan
 
-BackendName = Literal["auto", "onnx", "reference"]
-Numerics = Literal["exact", "fast"]
+if TYPE_CHECKING:
+    from eureka.engine.onnx.graph_store import GraphStore
+
+BackendName = Literal["auto", "native", "onnx", "reference"]
+Numerics = Literal["exact", "fast", "int8"]
+
+_log = logging.getLogger(__name__)
 
 GRAPHS = "graphs"
 """Folder below the cache folder that keeps graphs."""
@@ -26,9 +35,10 @@ class BackendChoice:
     """What computes.
 
     Attributes:
-        backend: `onnx` (CPU, no torch), `reference` (torch, any device and dtype), or `auto`: onnx for
-            float32 on the CPU, else reference.
-        numerics: `exact` float32, or `fast` int8 products; onnx only.
+        backend: `native` (own kernels, CPU, no torch; onnx where they cannot run), `onnx` (CPU, no torch),
+            `reference` (torch, any device and dtype), or `auto`: for float32 on the CPU native with one
+            thread and onnx with more, else reference.
+        numerics: `exact` float32; `fast` products of bfloat16 on native and of int8 on onnx; `int8` on both.
         dtype: float32, bfloat16 or float16; other than float32 on the reference only.
         device: cpu, or a torch device.
         num_threads: threads inside one operator.
@@ -49,57 +59,92 @@ class BackendChoice:
         """Refuse what no backend can do."""
         if self.dtype not in ("float32", "bfloat16", "float16"):
             raise InvalidInputError(f"dtype must be float32, bfloat16 or float16, not {self.dtype!r}")
-        if self.backend == "onnx" and (self.dtype != "float32" or self.device != "cpu"):
-            message = f"backend onnx computes in float32 on the cpu, not in {self.dtype} on {self.device}"
+        is_fitting = self.dtype == "float32" and self.device == "cpu"
+        if self.backend in ("native", "onnx") and not is_fitting:
+            message = (
+                f"backend {self.backend} computes in float32 on the cpu, not in {self.dtype} on {self.device}"
+            )
             raise InvalidInputError(message, reason="BACKEND_MISMATCH")
-        if self.numerics == "fast" and not self.is_onnx:
-            message = "fast numerics are for backend onnx in float32 on the cpu"
+        if self.numerics != "exact" and self.is_reference:
+            message = f"{self.numerics} numerics are for the backends native and onnx, in float32 on the cpu"
             raise InvalidInputError(message, reason="BACKEND_MISMATCH")
 
     @property
-    def is_onnx(self) -> bool:
-        """Whether ONNX Runtime computes."""
+    def is_reference(self) -> bool:
+        """Whether torch computes."""
         is_fitting = self.dtype == "float32" and self.device == "cpu"
-        return self.backend == "onnx" or (self.backend == "auto" and is_fitting)
+        return self.backend == "reference" or (self.backend == "auto" and not is_fitting)
+
+    def resolve(self, config: EurekaConfig) -> Literal["native", "onnx", "reference"]:
+        """What will compute a checkpoint here; the log says why where native kernels would but cannot."""
+        if self.is_reference:
+            return "reference"
+        if self.backend == "onnx" or (self.backend == "auto" and self.num_threads > 1):
+            return "onnx"
+        try:
+            load_extension()
+            check_shapes(config)
+        except (NotFoundError, InvalidInputError) as error:
+            say_once(str(error))
+            return "onnx"
+        return "native"
 
 
 def open_backend(
     plan: LoadPlan, choice: BackendChoice, num_slots: int, context_tokens: int = 4096
 ) -> Backend:
     """The language model of a checkpoint."""
-    if choice.is_onnx:
-        from eureka.engine.onnx.backend import OnnxBackend
-        from eureka.engine.onnx.graph_store import GraphStore
+    backend = choice.resolve(plan.config)
+    if backend == "reference":
+        from eureka.engine.reference import ReferenceBackend
+        from eureka.engine.reference_parts import read_decoder
 
-        graphs = GraphStore(plan, choice.numerics, choice.num_threads, choice.cache_folder)
-        return OnnxBackend(graphs, num_slots, context_tokens, choice.batch_invariant)
-    from eureka.engine.reference import ReferenceBackend
-    from eureka.engine.reference_parts import read_decoder
+        return ReferenceBackend(read_decoder(plan, choice), num_slots, context_tokens)
+    if backend == "native":
+        from eureka.engine.native.backend import NativeBackend
 
-    return ReferenceBackend(read_decoder(plan, choice), num_slots, context_tokens)
+        return NativeBackend(plan, choice.numerics, num_slots, context_tokens)
+    from eureka.engine.onnx.backend import OnnxBackend
+
+    return OnnxBackend(_graphs(plan, choice), num_slots, context_tokens, choice.batch_invariant)
 
 
 def open_encoder(plan: LoadPlan, choice: BackendChoice) -> WindowEncoder:
     """The audio encoder of a checkpoint."""
-    if choice.is_onnx:
-        from eureka.engine.onnx.audio_parts import OnnxEncoder
-        from eureka.engine.onnx.graph_store import GraphStore
+    backend = choice.resolve(plan.config)
+    if backend == "reference":
+        from eureka.engine.reference_parts import read_encoder
 
-        store = GraphStore(plan, choice.numerics, choice.num_threads, choice.cache_folder)
-        return OnnxEncoder(store.open_encoder())
-    from eureka.engine.reference_parts import read_encoder
+        return read_encoder(plan, choice)
+    if backend == "native":
+        from eureka.engine.native.audio_parts import NativeEncoder
+        from eureka.engine.native.weights import build_encoder
 
-    return read_encoder(plan, choice)
+        return NativeEncoder(build_encoder(plan.config.audio_encoder, plan.read_encoder(), choice.numerics))
+    from eureka.engine.onnx.audio_parts import OnnxEncoder
+
+    return OnnxEncoder(_graphs(plan, choice).open_encoder())
 
 
 def open_router(plan: LoadPlan, choice: BackendChoice) -> TokenRouter:
-    """The adapter of a checkpoint."""
-    if choice.is_onnx:
-        from eureka.engine.onnx.audio_parts import OnnxRouter
-        from eureka.engine.onnx.graph_store import GraphStore
+    """The adapter of a checkpoint; on ONNX Runtime beside native kernels, too: it takes 3 % of the time."""
+    if choice.is_reference:
+        from eureka.engine.reference_parts import read_router
 
-        store = GraphStore(plan, choice.numerics, choice.num_threads, choice.cache_folder)
-        return OnnxRouter(store.open_adapter())
-    from eureka.engine.reference_parts import read_router
+        return read_router(plan, choice)
+    from eureka.engine.onnx.audio_parts import OnnxRouter
 
-    return read_router(plan, choice)
+    return OnnxRouter(_graphs(plan, choice).open_adapter())
+
+
+def _graphs(plan: LoadPlan, choice: BackendChoice) -> GraphStore:
+    from eureka.engine.onnx.graph_store import GraphStore
+
+    numerics: Literal["exact", "fast"] = "exact" if choice.numerics == "exact" else "fast"
+    return GraphStore(plan, numerics, choice.num_threads, choice.cache_folder)
+
+
+@functools.cache
+def say_once(reason: str) -> None:
+    """One line for a reason, however many parts of a checkpoint are opened."""
+    _log.warning("native_left_out", extra={"reason": reason, "backend": "onnx"})

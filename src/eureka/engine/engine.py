@@ -22,6 +22,7 @@ from eureka.engine.clock import Clock, MonotonicClock
 from eureka.engine.handle import RequestHandle
 from eureka.engine.limits import EngineLimits
 from eureka.engine.live import NO_SLOT, LiveRequest, accept, check_context
+from eureka.engine.many_steps import ManySteps
 from eureka.engine.parking import Parking
 from eureka.engine.prefix_cache import PrefixCache
 from eureka.engine.request import (
@@ -33,16 +34,18 @@ from eureka.engine.request import (
     check_labels,
     check_request,
 )
-from eureka.engine.sampler import NOTHING_ALLOWED, RELEASED_REPETITION_PENALTY, Mask, Sampler
+from eureka.engine.sampler import NOTHING_ALLOWED, RELEASED_REPETITION_PENALTY, Sampler
 from eureka.engine.scheduler import Scheduler
 from eureka.engine.scoring import are_numbers, score_labels
-from eureka.engine.stats import EngineCounters, EngineStats
+from eureka.engine.stats import EngineCounters, EngineStats, read_stats
 from eureka.errors import AlreadyExistsError
 from eureka.types import Ending
 
 __all__ = ["Engine", "EngineLimits"]
 
 _log = logging.getLogger(__name__)
+
+_NO_LOGITS: Floats = np.zeros(0, np.float32)
 
 _HANDLE_WAIT_SECONDS = 1.0
 """How long a handle sleeps before it looks again whether a thread still drives the engine."""
@@ -75,6 +78,7 @@ class Engine:
         self.limits = limits or EngineLimits()
         self._sampler = Sampler(backend.num_slots, backend.vocab_size, repetition_penalty)
         self._parking = Parking(backend, self._sampler, PrefixCache(self.limits.prefix_cache_bytes))
+        self._many_steps = ManySteps(backend, self._sampler, self.clock)
         self._scheduler = Scheduler(backend.num_slots, self.limits)
         self._cancelled: set[str] = set()
         self._live: dict[str, LiveRequest] = {}
@@ -129,23 +133,7 @@ class Engine:
     def stats(self) -> EngineStats:
         """State and totals now."""
         with self._changed:
-            scheduler, counters = self._scheduler, self._counters
-            return EngineStats(
-                num_waiting=scheduler.line.num_waiting,
-                num_paused=scheduler.line.num_paused,
-                num_running=len(scheduler.running),
-                num_prefilling=len(scheduler.prefilling),
-                num_slots=scheduler.num_slots,
-                num_free_slots=scheduler.num_free_slots,
-                num_steps=counters.num_steps,
-                prefilled_tokens=counters.prefilled_tokens,
-                reused_tokens=counters.reused_tokens,
-                generated_tokens=counters.generated_tokens,
-                num_pauses=counters.num_pauses,
-                prefix_cache_bytes=self._parking.prefixes.num_bytes,
-                endings=dict(counters.endings),
-                last_step_seconds=counters.last_step_seconds,
-            )
+            return read_stats(self._scheduler, self._counters, self._parking.prefixes.num_bytes)
 
     def step(self) -> bool:
         """One turn of the engine; False when nothing was left to do before or after it."""
@@ -160,7 +148,8 @@ class Engine:
                 self._counters.last_step_seconds = self.clock.now() - began
             with self._changed:
                 if not self._live:
-                    self._check_idle()
+                    self._scheduler.check_idle()  # an idle engine owns nothing
+                    self._parking.prefixes.check()
                 return had_work or bool(self._live)
 
     # -- admission ---------------------------------------------------------------------------------
@@ -269,11 +258,28 @@ class Engine:
 
     def _decode(self, batch: list[LiveRequest]) -> None:
         try:
-            logits = self.backend.decode([r.slot for r in batch], [r.last_token for r in batch])
+            count = 1 if self._scheduler.prefilling else self._many_steps.count(batch)
+            if count > 1:
+                answers = self._many_steps.decode(batch, count, self.end_token_id)
+            else:
+                logits = self._many_steps.decode_one(batch)
         except Exception:
             self._fail(batch, "decode_failed")
             return
-        self._sample(batch, logits)
+        if count == 1:
+            self._sample(batch, logits)
+            return
+        for running, token_ids in zip(batch, answers, strict=True):
+            self._take_all(running, token_ids, count)
+
+    def _take_all(self, running: LiveRequest, token_ids: list[int], count: int) -> None:
+        """Give the caller what came of `count` steps, as far as the request goes."""
+        for token_id in token_ids:
+            self._take(running, token_id, _NO_LOGITS)
+            if running.slot == NO_SLOT:
+                return
+        if len(token_ids) < count:  # it did not end, so that its next logits were not numbers
+            self._fail([running], "logits_not_a_number")
 
     def _sample(self, batch: list[LiveRequest], logits: Floats) -> None:
         is_number = are_numbers(logits)
@@ -283,7 +289,7 @@ class Engine:
             logits = logits[is_number]
         if not batch:
             return
-        token_ids = self._sampler.sample([r.slot for r in batch], logits, [_mask(r.request) for r in batch])
+        token_ids = self._sampler.sample([r.slot for r in batch], logits, [r.mask() for r in batch])
         for running, token_id, row in zip(batch, token_ids, logits, strict=True):
             if token_id == NOTHING_ALLOWED:
                 self._fail([running], "no_token_allowed")
@@ -379,17 +385,3 @@ class Engine:
             handle.wait(_HANDLE_WAIT_SECONDS)
         else:
             self.step()
-
-    def _check_idle(self) -> None:
-        """Assert that an idle engine owns nothing."""
-        self._scheduler.check_idle()
-        self._parking.prefixes.check()
-
-
-def _mask(request: Request) -> Mask | None:
-    """Ids that the request's constraint lets come next, none where it cannot say; None without one."""
-    try:
-        return None if request.constraint is None else request.constraint.mask()
-    except Exception:
-        _log.exception("constraint_failed", extra={"request_id": request.request_id})
-        return np.zeros(0, dtype=np.bool_)

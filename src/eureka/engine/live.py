@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
 
 from eureka.engine.backend import SavedPrefix
 from eureka.engine.handle import RequestHandle
@@ -14,6 +18,8 @@ from eureka.engine.request import Delta, Floats, Ids, Label, Request
 from eureka.engine.sampler import SequenceState
 from eureka.errors import PromptTooLongError
 from eureka.types import Ending, Usage
+
+_log = logging.getLogger(__name__)
 
 NO_SLOT = -1
 """`slot` of a request that waits or is paused."""
@@ -131,6 +137,14 @@ class LiveRequest:
         if self.num_generated >= self.request.sampling.max_new_tokens:
             return Ending.LENGTH
         return None
+
+    def mask(self) -> NDArray[np.bool_] | None:
+        """Ids that its constraint lets come next, none where it cannot say; None without one."""
+        try:
+            return None if self.request.constraint is None else self.request.constraint.mask()
+        except Exception:
+            _log.exception("constraint_failed", extra={"request_id": self.request.request_id})
+            return np.zeros(0, dtype=np.bool_)
 
     def delta(self, token_id: int, logits: Floats) -> Delta:
         """One new token; `logits` (V,) are those it was chosen from, before temperature and penalties."""

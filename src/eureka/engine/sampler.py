@@ -16,6 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from eureka.engine.backend import StepChoice
 from eureka.engine.logit_rules import (
     Logits,
     SeenIds,
@@ -141,6 +142,28 @@ class Sampler:
                 chosen[row] = _drawn(sequence.params, scores[row], sequence.generator)
             sequence.take(chosen[row])
         return chosen
+
+    def can_choose_ahead(self, slot: int) -> bool:
+        """Whether a backend can choose the tokens of a slot itself, by temperature and top-k alone."""
+        sequence = self._sequences[slot]
+        params = sequence.params
+        return sequence.is_plain and (params.temperature <= 0 or (params.top_p >= 1 and params.min_p <= 0))
+
+    def choose_ahead(self, slot: int, count: int) -> StepChoice:
+        """What a backend needs to choose `count` tokens of a slot; `chose_ahead` is to follow."""
+        sequence = self._sequences[slot]
+        if sequence.generator is None:
+            return StepChoice(0.0, 0, (0.0,) * count)
+        draws = tuple(sequence.generator.random(count).tolist())
+        return StepChoice(_bounded(sequence.params.temperature), sequence.params.top_k or 0, draws)
+
+    def chose_ahead(self, slot: int, count: int, num_chosen: int) -> None:
+        """Note that of `count` draws only `num_chosen` were used: the others are still to come."""
+        generator = self._sequences[slot].generator
+        if generator is not None and num_chosen < count:
+            bits = generator.bit_generator
+            assert isinstance(bits, np.random.PCG64)
+            bits.advance(num_chosen - count)
 
     def release(self, slot: int) -> None:
         """Forget the sequence in `slot`, if there is one."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass, field
 
+from eureka.engine.scheduler import Scheduler
 from eureka.types import Ending
 
 
@@ -56,3 +57,23 @@ class EngineCounters:
     num_pauses: int = 0
     last_step_seconds: float = 0.0
     endings: Counter[Ending] = field(default_factory=Counter)
+
+
+def read_stats(scheduler: Scheduler, counters: EngineCounters, prefix_cache_bytes: int) -> EngineStats:
+    """State and totals of an engine; it must not change meanwhile."""
+    return EngineStats(
+        num_waiting=scheduler.line.num_waiting,
+        num_paused=scheduler.line.num_paused,
+        num_running=len(scheduler.running),
+        num_prefilling=len(scheduler.prefilling),
+        num_slots=scheduler.num_slots,
+        num_free_slots=scheduler.num_free_slots,
+        num_steps=counters.num_steps,
+        prefilled_tokens=counters.prefilled_tokens,
+        reused_tokens=counters.reused_tokens,
+        generated_tokens=counters.generated_tokens,
+        num_pauses=counters.num_pauses,
+        prefix_cache_bytes=prefix_cache_bytes,
+        endings=dict(counters.endings),
+        last_step_seconds=counters.last_step_seconds,
+    )

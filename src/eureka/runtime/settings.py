@@ -22,6 +22,7 @@ from pydantic_settings import (
 )
 
 from eureka.errors import InvalidInputError
+from eureka.runtime.settings_burst import BurstSettings
 from eureka.runtime.settings_dataflux import DatafluxSettings
 from eureka.runtime.settings_jobs import JobSettings, QueueSettings, WorkerSettings
 from eureka.runtime.settings_sections import (
@@ -71,10 +72,12 @@ class Settings(BaseSettings):
     """Gateway of the commands, host:port; empty takes the running local stack, else this process."""
     api_key: VisibleSecret = Field(SecretStr(""))
     """Key that the commands send to a gateway; never printed."""
-    backend: Literal["auto", "onnx", "reference"] = "auto"
-    """What computes: onnx (CPU, no torch), reference (torch), or auto: onnx for float32 on a CPU."""
-    numerics: Literal["exact", "fast"] = "exact"
-    """float32 throughout, or int8 products in the linears of the decoder's blocks (onnx only)."""
+    backend: Literal["auto", "native", "onnx", "reference"] = "auto"
+    """What computes: native (own kernels on the CPU), onnx (CPU), reference (torch), or auto: native for float32 on
+    a CPU, onnx where the kernels are not built or do not fit."""
+    numerics: Literal["exact", "fast", "int8"] = "exact"
+    """exact: float32 throughout. fast: bfloat16 products on native, int8 in the decoder's blocks on onnx. int8: on
+    either. The last two are not for reference."""
     batch_invariant: bool = False
     """Results are the same bytes whatever else runs, for a part of the speed."""
     dtype: Literal["float32", "bfloat16", "float16"] = "float32"
@@ -111,6 +114,8 @@ class Settings(BaseSettings):
     """Section of what callers may have of jobs, EUREKA_JOBS__..."""
     worker: WorkerSettings = WorkerSettings()
     """Section of the workers, EUREKA_WORKER__..."""
+    burst: BurstSettings = BurstSettings()
+    """Section of workers for one large batch, EUREKA_BURST__..."""
     tracing: TracingSettings = TracingSettings()
     """Section of traces, EUREKA_TRACING__..."""
     dataflux: DatafluxSettings = DatafluxSettings()

@@ -6,22 +6,56 @@ from typing import Any
 
 import pytest
 
-from eureka.engine.choice import BackendChoice
-from eureka.errors import InvalidInputError
+from eureka.engine.choice import BackendChoice, BackendName, say_once
+from eureka.errors import InvalidInputError, NotFoundError
+from eureka.model.config import EurekaConfig
+from tests.helpers.native import needs_kernels
+from tests.helpers.tiny_model import TINY_CONFIG
+
+CONFIG = EurekaConfig.from_dict(TINY_CONFIG)
+ODD_CONFIG = EurekaConfig.from_dict(
+    {**TINY_CONFIG, "audio_encoder": {**TINY_CONFIG["audio_encoder"], "d_model": 48}}
+)
 
 
 @pytest.mark.parametrize(
-    ("fields", "is_onnx"),
+    ("fields", "expected"),
     [
-        ({}, True),
-        ({"backend": "reference"}, False),
-        ({"dtype": "bfloat16"}, False),
-        ({"device": "cuda:0"}, False),
-        ({"backend": "onnx", "numerics": "fast"}, True),
+        ({"backend": "reference"}, "reference"),
+        ({"dtype": "bfloat16"}, "reference"),
+        ({"device": "cuda:0"}, "reference"),
+        ({"backend": "onnx", "numerics": "fast"}, "onnx"),
+        ({"num_threads": 2}, "onnx"),
     ],
 )
-def test_onnx_computes_float32_on_the_cpu(fields: dict[str, Any], is_onnx: bool) -> None:
-    assert BackendChoice(**fields).is_onnx is is_onnx
+def test_choice_resolves_without_kernels(fields: dict[str, Any], expected: str) -> None:
+    assert BackendChoice(**fields).resolve(CONFIG) == expected
+
+
+@pytest.mark.parametrize("backend", ["auto", "native"])
+def test_shapes_that_the_kernels_do_not_take_run_on_onnx(backend: BackendName) -> None:
+    assert BackendChoice(backend).resolve(ODD_CONFIG) == "onnx"
+
+
+@needs_kernels
+@pytest.mark.parametrize("backend", ["auto", "native"])
+def test_kernels_compute_where_they_can(backend: BackendName) -> None:
+    assert BackendChoice(backend).resolve(CONFIG) == "native"
+
+
+@pytest.mark.parametrize("backend", ["auto", "native"])
+def test_kernels_that_cannot_be_loaded_leave_onnx_and_one_line(
+    backend: BackendName, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def broken() -> None:
+        raise NotFoundError("no kernels for this processor: test", reason="NATIVE_NOT_BUILT")
+
+    monkeypatch.setattr("eureka.engine.choice.load_extension", broken)
+    say_once.cache_clear()
+    for _ in range(3):
+        assert BackendChoice(backend).resolve(CONFIG) == "onnx"
+    assert [r.message for r in caplog.records] == ["native_left_out"]
+    assert caplog.records[0].reason == "no kernels for this processor: test"  # type: ignore[attr-defined]
 
 
 @pytest.mark.parametrize(
@@ -31,6 +65,8 @@ def test_onnx_computes_float32_on_the_cpu(fields: dict[str, Any], is_onnx: bool)
         {"backend": "onnx", "device": "cuda"},
         {"backend": "reference", "numerics": "fast"},
         {"numerics": "fast", "dtype": "bfloat16"},
+        {"backend": "native", "dtype": "bfloat16"},
+        {"backend": "reference", "numerics": "int8"},
     ],
 )
 def test_what_does_not_go_together_is_refused(fields: dict[str, Any]) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,10 +11,9 @@ from eureka.engine.backend import Prefill, SavedPrefix
 from eureka.engine.onnx.decoder_runs import DecoderRuns
 from eureka.engine.onnx.graph_store import GraphStore
 from eureka.engine.onnx.kv_rows import KvRows, SavedRows
-from eureka.engine.request import Floats, Ids
+from eureka.engine.request import Floats
 from eureka.engine.scoring import log_softmax
-from eureka.model.load_plan import BACKBONE_PREFIX
-from eureka.model.stored_tensors import StoredTensors
+from eureka.engine.tables import TokenTable
 
 _SCORE_ROWS = 16
 """Rows behind those of the slots, in which continuations are tried side by side."""
@@ -160,17 +158,3 @@ class OnnxBackend:
             logs = log_softmax(self._runs.decode(first, self._table.rows(padded[:, place]), places))
             chosen[:, place] = np.take_along_axis(logs, padded[:, place + 1, None], axis=-1)[:, 0]
         return [chosen[row, : len(token_ids) - 1] for row, token_ids in enumerate(continuations)]
-
-
-class TokenTable:
-    """The embedding table, read row by row from the checkpoint's own memory."""
-
-    def __init__(self, stored: StoredTensors) -> None:
-        self._raw: NDArray[Any] = np.asarray(stored.read_raw(BACKBONE_PREFIX + "model.embed_tokens.weight"))
-
-    def rows(self, token_ids: Ids) -> Floats:
-        """Embeddings (n, W) of ids (n,), a new array."""
-        rows = self._raw[token_ids]
-        if rows.dtype == np.uint16:  # bfloat16: the upper half of a float32
-            return (rows.astype(np.uint32) << np.uint32(16)).view(np.float32)
-        return rows.astype(np.float32, copy=False)

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from eureka.engine.onnx.graph_builder import CONTRIB, GraphBuilder
+from eureka.engine.tables import rotary_tables
 from eureka.model.config import DecoderConfig
 
 Arrays = Mapping[str, NDArray[np.float32]]
@@ -127,13 +128,3 @@ class _DecoderWriter:
     @property
     def _cache_shape(self) -> tuple[str, int, str, int]:
         return "B", self._config.num_key_value_heads, "C", self._config.head_dim
-
-
-def rotary_tables(
-    length: int, head_dim: int, theta: float
-) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """cos and sin (length, P / 2) of the rotary angles, the products in float32 as the reference has them."""
-    exponents = np.arange(0, head_dim, 2, dtype=np.float32) / np.float32(head_dim)
-    frequencies = np.power(np.float32(theta), -exponents, dtype=np.float32)
-    angles = np.arange(length, dtype=np.float32)[:, None] * frequencies
-    return np.cos(angles), np.sin(angles)
