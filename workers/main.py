@@ -88,19 +88,29 @@ def run_worker(settings: Settings) -> int:
         tracer = opened.enter_context(open_tracer(settings.tracing.config(), "worker"))
         parts = opened.enter_context(open_parts(settings, tracer))
         app = make_app(config, Steps(parts, metrics, job_metrics), parts.traces)
-        times = SweepTimes(section.sweep_seconds, section.quiet_seconds)
-        lease = Lease(connect(config), f"{config.key_prefix}sweeper", times.lease_seconds)
+        opened.enter_context(sweeping(parts, settings, job_metrics))
+        logger.info("worker_starting", extra={"worker": node_name(section.name), "metrics_port": shown.port})
+        return _work(app, settings, parts)
+
+
+@contextmanager
+def sweeping(parts: WorkerParts, settings: Settings, job_metrics: JobMetrics) -> Iterator[None]:
+    """Look for what is due, on a thread, inside the block; what is left to do is shown in `job_metrics`."""
+    section, config = settings.worker, settings.queue.config()
+    times = SweepTimes(section.sweep_seconds, section.quiet_seconds)
+    with ExitStack() as opened:
+        redis = connect(config)
+        opened.callback(redis.close)
         sweeper = Sweeper(
             parts.jobs.objects,
-            lease,
+            Lease(redis, f"{config.key_prefix}sweeper", times.lease_seconds),
             functools.partial(look, parts),
             times,
             observer=ShownBacklog(parts.backlog, parts.marks, job_metrics),
         )
         opened.callback(sweeper.close)
         sweeper.start()
-        logger.info("worker_starting", extra={"worker": node_name(section.name), "metrics_port": shown.port})
-        return _work(app, settings, parts)
+        yield
 
 
 def look(parts: WorkerParts, keys: JobKeys) -> bool:
