@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from eureka.errors import InvalidInputError
+from eureka.errors import InvalidInputError, WrongStateError
 from eureka.evaluation.arguments import PUBLIC_SUITES, THROUGHPUT, add_arguments
 
 if TYPE_CHECKING:
@@ -52,9 +52,13 @@ def _run(arguments: argparse.Namespace) -> int:
 def _run_public(arguments: argparse.Namespace, settings: Settings) -> int:
     """A published suite, or the throughput of decoding: in this process, or at a gateway."""
     from eureka.evaluation.run import ProgressLine
-    from eureka.evaluation.suites import command, throughput
     from eureka.runtime.backend import backend_choice
 
+    try:
+        from eureka.evaluation.suites import command, throughput
+    except ModuleNotFoundError as error:
+        message = f"published suites want eureka[evaluate], which is not installed: {error}"
+        raise WrongStateError(message, reason="NOT_INSTALLED") from error
     if arguments.reports:
         raise InvalidInputError(f"{arguments.suite} takes no reports; did you mean evaluate compare A B?")
     folder = arguments.checkpoint or settings.checkpoint

@@ -61,8 +61,8 @@ def _right_option(answer: str, options: tuple[str, ...]) -> str:
 MMAU = choice_suite(
     name="mmau",
     title="MMAU",
-    source="github.com/Sakshi113/MMAU (test-mini)",
-    licence="questions Apache-2.0; audio under the terms of the sets that it comes from",
+    source="github.com/Sakshi113/MMAU",
+    licence="terms of its makers; audio of the sets that it was drawn from",
     layout="mmau-test-mini.json and test-mini-audios/*.wav",
     splits=("test-mini", "test"),
     load=load_mmau,
