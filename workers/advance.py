@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 from datetime import datetime, timedelta
 
+from eureka.clients.task_queue import burst_lane
+from eureka.jobs.batch import parent_id
 from eureka.jobs.deletion import delete_job
 from eureka.jobs.job_store import WindowRef
 from eureka.jobs.reading import view_of
@@ -85,7 +87,7 @@ def _queue(parts: WorkerParts, keys: JobKeys, found: Due) -> None:
         return
     if not (found.plan or found.windows):
         return
-    lane = parts.jobs.spec(keys).lane.value
+    lane = lane_of(parts, keys)
     if found.plan:
         if _is_free(parts, keys.plan(number)):
             with parts.marks.marking(keys.plan(number)):
@@ -96,6 +98,14 @@ def _queue(parts: WorkerParts, keys: JobKeys, found: Due) -> None:
     for index in found.windows:
         with parts.marks.marking(keys.window(number, index)):
             parts.queue.enqueue_window(tenant, job_id, number, index, lane)
+
+
+def lane_of(parts: WorkerParts, keys: JobKeys) -> str:
+    """That of the job, or that of its batch while the batch has workers of its own."""
+    batch = parent_id(keys.job_id)
+    if batch is not None and parts.bursts is not None and parts.bursts.is_live(keys.tenant, batch):
+        return burst_lane(batch)
+    return parts.jobs.spec(keys).lane.value
 
 
 def _is_free(parts: WorkerParts, name: str) -> bool:

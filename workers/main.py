@@ -9,7 +9,7 @@ import socket
 import sys
 import threading
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
@@ -18,8 +18,8 @@ from celery.exceptions import SecurityWarning
 
 from eureka.audio.decode import DecodeLimits
 from eureka.audio.decode_pool import DecodePool
-from eureka.clients.task_queue import CeleryTaskQueue, queue_of
-from eureka.clients.work_record import Lease, QueuedMarks, RedisClaims, TraceRecord, connect
+from eureka.clients.task_queue import CeleryTaskQueue, OneLaneQueue, QueueConfig, queue_of
+from eureka.clients.work_record import BurstMarks, Lease, QueuedMarks, RedisClaims, TraceRecord, connect
 from eureka.errors import EurekaError
 from eureka.jobs.job_store import JobStore
 from eureka.jobs.source import OpenInPool
@@ -45,8 +45,15 @@ logger = logging.getLogger(f"eureka.{__name__}")
 
 
 @contextmanager
-def open_parts(settings: Settings, tracer: Tracer = NO_TRACER) -> Iterator[WorkerParts]:
+def open_parts(
+    settings: Settings, tracer: Tracer = NO_TRACER, lane: str | None = None
+) -> Iterator[WorkerParts]:
     """What tasks share; all of it is closed at the end.
+
+    Args:
+        settings: of everything.
+        tracer: makes spans of tasks.
+        lane: to which all goes that tasks start; None sends each to its own.
 
     Raises:
         EurekaError: the store cannot be opened.
@@ -63,13 +70,26 @@ def open_parts(settings: Settings, tracer: Tracer = NO_TRACER) -> Iterator[Worke
         stages = WorkerStages(settings, tracer)
         opened.callback(stages.close)
         pool = opened.enter_context(DecodePool(section.concurrency, DecodeLimits(**audio.limits())))
-        queue = CeleryTaskQueue(config, traces.of_job)
+        queue = _queue(config, lane, traces)
         opened.callback(queue.close)
-        marks = QueuedMarks(redis, config.key_prefix)
-        opener = OpenInPool(pool)
         yield WorkerParts(
-            section, jobs, queue, claims, marks, stages, opener, audio.silence_dbfs, traces=traces
+            section,
+            jobs,
+            queue,
+            claims,
+            QueuedMarks(redis, config.key_prefix),
+            stages,
+            OpenInPool(pool),
+            audio.silence_dbfs,
+            traces=traces,
+            bursts=BurstMarks(redis, config.key_prefix),
         )
+
+
+def _queue(config: QueueConfig, lane: str | None, traces: TaskTraces) -> CeleryTaskQueue:
+    if lane is None:
+        return CeleryTaskQueue(config, traces.of_job)
+    return OneLaneQueue(config, lane, traces.of_job)
 
 
 def run_worker(settings: Settings) -> int:
@@ -90,7 +110,7 @@ def run_worker(settings: Settings) -> int:
         app = make_app(config, Steps(parts, metrics, job_metrics), parts.traces)
         opened.enter_context(sweeping(parts, settings, job_metrics))
         logger.info("worker_starting", extra={"worker": node_name(section.name), "metrics_port": shown.port})
-        return _work(app, settings, parts)
+        return work(app, settings, parts, settings.worker.lanes.split(","))
 
 
 @contextmanager
@@ -124,8 +144,8 @@ def node_name(name: str) -> str:
     return f"{name or f'worker-{os.getpid()}'}@{socket.gethostname()}"
 
 
-def _work(app: Celery, settings: Settings, parts: WorkerParts) -> int:
-    """Run Celery's worker; at a stop, what runs gets the grace, then its calls end."""
+def work(app: Celery, settings: Settings, parts: WorkerParts, lanes: Sequence[str]) -> int:
+    """Run Celery's worker over some lanes; at a stop, what runs gets the grace, then its calls end."""
     section = settings.worker
     end = threading.Timer(section.grace_seconds, parts.stages.end_calls)
     end.daemon = True
@@ -144,7 +164,7 @@ def _work(app: Celery, settings: Settings, parts: WorkerParts) -> int:
         hostname=node_name(section.name),
         pool="threads",
         concurrency=section.concurrency,
-        queues=[queue_of(lane) for lane in section.lanes.split(",")],
+        queues=[queue_of(lane) for lane in lanes],
         without_gossip=True,
         without_mingle=True,
         without_heartbeat=True,
@@ -174,13 +194,13 @@ def _without_traceback(record: logging.LogRecord) -> bool:
     return True
 
 
-def main() -> int:
+def main(run: Callable[[Settings], int] = run_worker) -> int:
     """Run a worker; the exit status. What stops a start is one line on stderr."""
     try:
         settings = load_settings()
         configure_logging(settings.log_level, settings.log_format)
         _log_celery_too(settings.log_level)
-        return run_worker(settings)
+        return run(settings)
     except EurekaError as error:
         print(f"{error.reason}: {error.message}", file=sys.stderr)
         return 1

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from eureka.clients.task_queue import TaskQueue
-from eureka.clients.work_record import QueuedMarks, RedisClaims
+from eureka.clients.work_record import BurstMarks, QueuedMarks, RedisClaims
 from eureka.jobs.hearing import Clocks
 from eureka.jobs.job_store import JobStore
 from eureka.jobs.source import AudioOpener, SpanFetcher
@@ -39,6 +39,7 @@ class WorkerParts:
         stopping: set when the worker is to end.
         backlog: what looks at jobs found to be left.
         traces: which trace each task belongs to.
+        bursts: which batches have workers of their own; None where nobody says.
     """
 
     settings: WorkerSettings
@@ -53,6 +54,7 @@ class WorkerParts:
     stopping: threading.Event = field(default_factory=threading.Event)
     backlog: Backlog = field(default_factory=Backlog)
     traces: TaskTraces = field(default_factory=TaskTraces)
+    bursts: BurstMarks | None = None
     _local: threading.local = field(default_factory=threading.local)
 
     def fetcher(self) -> SpanFetcher:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -70,6 +70,7 @@ class Sweeper:
         times: how often.
         now: seconds of a growing clock.
         observer: told of each sweep.
+        jobs: gives those that are looked at; all of the store when omitted.
     """
 
     def __init__(
@@ -80,6 +81,7 @@ class Sweeper:
         times: SweepTimes | None = None,
         now: Callable[[], float] = time.monotonic,
         observer: SweepObserver | None = None,
+        jobs: Callable[[], Iterable[JobKeys]] | None = None,
     ) -> None:
         self._objects = objects
         self._lease = lease
@@ -87,6 +89,7 @@ class Sweeper:
         self._times = times or SweepTimes()
         self._now = now
         self._observer = observer
+        self._jobs = jobs or self._all_jobs
         self._resting: dict[JobKeys, _Rest] = {}
         self._closing = threading.Event()
         self._thread: threading.Thread | None = None
@@ -150,7 +153,7 @@ class Sweeper:
         pause = min(2 * rest.pause, self._times.quiet_seconds) if rest else self._times.sweep_seconds
         return _Rest(self._now() + pause, pause)
 
-    def _jobs(self) -> Iterator[JobKeys]:
+    def _all_jobs(self) -> Iterator[JobKeys]:
         for folder in self._folders(""):
             try:
                 tenant = check_tenant(folder.rstrip("/"))

@@ -22,6 +22,9 @@ from eureka.api.v1 import (
 )
 from eureka.audio.decode import DecodeLimits
 from eureka.audio.decode_pool import DecodePool
+from eureka.clients.cluster.bursts import BurstJobs
+from eureka.clients.cluster.connection import open_cluster
+from eureka.clients.cluster.watch import BurstWatch
 from eureka.clients.decoder_wire import duration_of
 from eureka.clients.metadata import new_request_id
 from eureka.clients.stages import StageClients
@@ -38,6 +41,7 @@ from eureka.runtime.stages import open_stages
 from eureka.runtime.storage import open_store
 from eureka.runtime.tracing import open_tracer
 from eureka.spans import Tracer
+from eureka.storage.store import ObjectStore
 from eureka.types import (
     SAMPLES_PER_AUDIO_TOKEN,
     CallContext,
@@ -52,6 +56,7 @@ from services.gateway.admission import Admission
 from services.gateway.audio_service import AudioServicer, Gateway
 from services.gateway.decoding import RecordingDecoder
 from services.gateway.hearing import HearingLimits
+from services.gateway.jobs.bursts import BurstPolicy, Bursts, WatchedCluster
 from services.gateway.jobs.service import JobLimits, JobParts, Jobs, JobServicer
 from services.gateway.model_service import ModelServicer, ServedModel
 from services.gateway.requests import AudioReader
@@ -179,7 +184,28 @@ def open_parts(settings: Settings) -> JobParts | None:
         return None
     limits = JobLimits(**settings.jobs.model_dump())
     queue = CeleryTaskQueue(settings.queue.config(), current_traceparent)
-    return JobParts(queue, open_store(settings.storage), limits=limits)
+    objects = open_store(settings.storage)
+    return JobParts(queue, objects, limits=limits, bursts=open_bursts(settings, objects))
+
+
+def open_bursts(settings: Settings, objects: ObjectStore) -> Bursts | None:
+    """What gives large batches workers of their own; None unless the settings want it.
+
+    Raises:
+        StageUnavailableError: reason NO_CLUSTER or NOT_INSTALLED.
+        InvalidInputError: reason INVALID_KUBECONFIG.
+    """
+    section, queue = settings.burst, settings.queue.config()
+    if not section.enabled:
+        return None
+    from eureka.clients.work_record import BurstMarks, connect
+
+    api = open_cluster(section.kubeconfig)
+    watch = BurstWatch(api, section.namespace)
+    watch.start()
+    cluster = WatchedCluster(BurstJobs(api, section.config()), watch.find, watch.close)
+    policy = BurstPolicy(section.min_children, section.min_bytes, section.start_seconds)
+    return Bursts(cluster, BurstMarks(connect(queue), queue.key_prefix), objects, policy)
 
 
 def upload_limits(section: GatewaySettings) -> UploadLimits:

@@ -14,6 +14,7 @@ from eureka.jobs.spec import JobSpec
 from eureka.jobs.states import JobState
 from eureka.jobs.unfinished import Unfinished, mark_finished, mark_unfinished
 from eureka.storage.keys import JobKeys
+from services.gateway.jobs.bursts import Bursts
 from services.gateway.jobs.creation import JobCreator
 from services.gateway.jobs.reading import JobReader, JobSnapshot
 
@@ -27,12 +28,16 @@ class JobChanger:
         reader: of jobs.
         queue: told of what is due.
         creator: tells it of rounds.
+        bursts: ended with their batches; None where nobody makes any.
     """
 
-    def __init__(self, reader: JobReader, queue: TaskQueue, creator: JobCreator) -> None:
+    def __init__(
+        self, reader: JobReader, queue: TaskQueue, creator: JobCreator, bursts: Bursts | None = None
+    ) -> None:
         self._reader = reader
         self._queue = queue
         self._creator = creator
+        self._bursts = bursts
         self._jobs = reader.jobs
 
     def cancel(self, tenant: str, job_id: str) -> None:
@@ -49,6 +54,8 @@ class JobChanger:
             raise WrongStateError(message, reason="JOB_ENDED")
         running = [one.spec for one in self._singles(tenant, found) if not one.state.is_final]
         self._reader.side_by_side(lambda spec: self._jobs.cancel(spec.keys), running)
+        if found.children is not None and self._bursts:
+            self._bursts.end(tenant, job_id)
         self._finish(running)
 
     def retry(self, tenant: str, job_id: str) -> None:
@@ -82,6 +89,9 @@ class JobChanger:
             return
         children = self._reader.batch(tenant, job_id).child_ids()
         self._reader.side_by_side(lambda child: delete_job(objects, JobKeys(tenant, child)), children)
+        if self._bursts:
+            self._bursts.end(tenant, job_id)
+            self._bursts.forget(tenant, job_id)
         objects.delete(batch_key(tenant, job_id))
         mark_finished(objects, tenant, job_id)
 

@@ -37,6 +37,7 @@ from eureka.jobs.spec import JobSpec
 from eureka.jobs.unfinished import Unfinished, mark_unfinished
 from eureka.storage.keys import RANDOM_BYTES, JobKeys
 from eureka.storage.store import MAX_PAGE, ObjectStore
+from services.gateway.jobs.bursts import Bursts
 from services.gateway.jobs.messages import config_message
 from services.gateway.jobs.quota import JobQuota
 from services.gateway.jobs.requests import Source, check_number_of_files, is_upload_name
@@ -57,12 +58,14 @@ class Found:
         names: of the files, for people.
         spooled: file of an upload that came through the gateway.
         uploaded: key of an upload that went to the store.
+        num_bytes: of all objects of a batch.
     """
 
     object_keys: tuple[str, ...] = ()
     names: tuple[str, ...] = ()
     spooled: Path | None = None
     uploaded: str | None = None
+    num_bytes: int = 0
 
     @property
     def num_files(self) -> int:
@@ -81,6 +84,7 @@ class JobCreator:
         quota: of unfinished jobs.
         threads: look at several objects at a time; nothing else runs there.
         utc: the time of day.
+        bursts: gives large batches workers of their own; None where nobody does.
     """
 
     def __init__(
@@ -92,6 +96,7 @@ class JobCreator:
         quota: JobQuota,
         threads: ThreadPoolExecutor,
         utc: Callable[[], datetime],
+        bursts: Bursts | None = None,
     ) -> None:
         self._jobs = jobs
         self._objects: ObjectStore = jobs.objects
@@ -101,6 +106,7 @@ class JobCreator:
         self._quota = quota
         self._threads = threads
         self._utc = utc
+        self._bursts = bursts
 
     def new_id(self, source: Source) -> str:
         """An id for a job over this source."""
@@ -147,18 +153,18 @@ class JobCreator:
             return self._upload(tenant, source.upload)
         if source.prefix is not None:
             return self._below(tenant, source.prefix)
-        sizes = self._threads.map(lambda key: self._size(tenant, key), source.object_keys)
+        sizes = list(self._threads.map(lambda key: self._size(tenant, key), source.object_keys))
         for key, num_bytes in zip(source.object_keys, sizes, strict=True):
             self._check_size(key, num_bytes)
         if source.is_batch:
-            return _objects(tenant, source.object_keys)
+            return _objects(tenant, source.object_keys, sum(sizes))
         return Found((f"{tenant}/{source.object_keys[0]}",), (_last_part(source.object_keys[0]),))
 
-    def enqueue(self, specs: Sequence[JobSpec]) -> None:
-        """Tell the queue; where it is away, the next sweep does."""
+    def enqueue(self, specs: Sequence[JobSpec], lane: str | None = None) -> None:
+        """Tell the queue, by the jobs' own lane unless one is given; where it is away the next sweep does."""
         for spec in specs:
             try:
-                self._queue.enqueue_plan(spec.tenant, spec.job_id, spec.lane.value)
+                self._queue.enqueue_plan(spec.tenant, spec.job_id, lane or spec.lane.value)
             except StageUnavailableError as error:
                 logger.warning("job_not_enqueued", extra={"job_id": spec.job_id, "reason": error.reason})
                 return
@@ -184,7 +190,8 @@ class JobCreator:
 
     def _create_batch(self, spec: JobSpec, found: Found) -> None:
         batch = create_batch(self._objects, Batch(spec, found.object_keys, found.names))
-        self.enqueue(batch.child_specs())
+        lane = self._bursts.begin(batch, found.num_bytes) if self._bursts else None
+        self.enqueue(batch.child_specs(), lane)
 
     def _put_audio(self, keys: JobKeys, found: Found) -> None:
         if found.uploaded is not None:
@@ -218,6 +225,7 @@ class JobCreator:
 
     def _below(self, tenant: str, prefix: str) -> Found:
         keys: list[str] = []
+        num_bytes = 0
         start_after: str | None = ""
         while start_after is not None:
             page = self._objects.list_objects(f"{tenant}/{prefix}", start_after=start_after, limit=MAX_PAGE)
@@ -225,11 +233,12 @@ class JobCreator:
                 key = info.key.removeprefix(f"{tenant}/")
                 self._check_size(key, info.num_bytes)
                 keys.append(key)
+                num_bytes += info.num_bytes
             check_number_of_files(len(keys))
             start_after = page.next_start_after
         if not keys:
             raise NotFoundError(f"there is no object below {prefix!r}", reason="OBJECT_NOT_FOUND")
-        return _objects(tenant, keys)
+        return _objects(tenant, keys, num_bytes)
 
     def _size(self, tenant: str, key: str) -> int:
         try:
@@ -250,8 +259,8 @@ def named(spec: JobSpec, name: str) -> JobSpec:
     return replace(spec, source_name=name) if spec.source_name == UNNAMED else spec
 
 
-def _objects(tenant: str, keys: Sequence[str]) -> Found:
-    return Found(tuple(f"{tenant}/{key}" for key in keys), tuple(keys))
+def _objects(tenant: str, keys: Sequence[str], num_bytes: int) -> Found:
+    return Found(tuple(f"{tenant}/{key}" for key in keys), tuple(keys), num_bytes=num_bytes)
 
 
 def _last_part(name: str) -> str:

@@ -7,6 +7,7 @@ from datetime import datetime
 
 from eureka.api.v1 import job_service_pb2 as api
 from eureka.api.v1 import model_service_pb2
+from eureka.clients.cluster.bursts import BurstState, BurstStatus
 from eureka.clients.decoder_wire import duration_of
 from eureka.jobs.outcome import WindowOutcome
 from eureka.jobs.spec import JobSpec, Lane
@@ -28,6 +29,13 @@ LANES = {
     Lane.INTERACTIVE: api.JOB_LANE_INTERACTIVE,
     Lane.DEFAULT: api.JOB_LANE_DEFAULT,
     Lane.BULK: api.JOB_LANE_BULK,
+}
+
+BURST_STATES = {
+    BurstState.PENDING: api.Burst.STATE_PENDING,
+    BurstState.RUNNING: api.Burst.STATE_RUNNING,
+    BurstState.SUCCEEDED: api.Burst.STATE_SUCCEEDED,
+    BurstState.FAILED: api.Burst.STATE_FAILED,
 }
 
 TASKS = {
@@ -54,9 +62,23 @@ def job_message(snapshot: JobSnapshot, end_time: datetime | None = None) -> api.
         job.error.CopyFrom(api.JobError(**end.failure.to_plain()))
     elif end is not None and snapshot.state is JobState.FAILED:
         job.error.CopyFrom(_error_of_windows(end.reasons))
+    if snapshot.burst is not None:
+        job.burst.CopyFrom(_burst(snapshot.burst))
     if end_time is not None:
         job.estimated_end_time.FromDatetime(end_time)
     return job
+
+
+def _burst(status: BurstStatus) -> api.Burst:
+    return api.Burst(
+        name=status.name,
+        state=BURST_STATES[status.state],
+        active_worker_count=status.num_active,
+        ready_worker_count=status.num_ready,
+        failed_worker_count=status.num_failed,
+        reason=status.reason,
+        message=status.message,
+    )
 
 
 def config_message(spec: JobSpec) -> api.JobConfig:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, TypeVar
 
+from eureka.clients.cluster.bursts import BurstStatus
 from eureka.errors import NotFoundError
 from eureka.jobs.batch import Batch, batch_key, is_batch_id, parent_id, read_batch, rolled_up
 from eureka.jobs.job_store import JobStore
@@ -29,6 +30,8 @@ KEPT_SPECS, KEPT_ENDS, KEPT_BATCHES = 2_048, 16_384, 64
 
 FEW_OBJECTS = 128
 """Objects of a job that are listed to see how it stands: a quarter of an hour of audio in one round."""
+
+FindBurst = Callable[[str, str], BurstStatus | None]
 
 _UNHEARD = ("CANCELLED", "DEADLINE")
 """Endings of spans that nobody was at."""
@@ -88,6 +91,7 @@ class JobSnapshot:
         end: of the latest round; None while it runs, and for a batch.
         view: what is planned and ended; None before the plan, and where `end` says all.
         children: of a batch how many stand where; None counts deleted ones.
+        burst: workers of a batch's own, while it has not ended; None without them.
     """
 
     spec: JobSpec
@@ -98,6 +102,7 @@ class JobSnapshot:
     end: RoundEnd | None = None
     view: JobView | None = None
     children: Counter[JobState | None] | None = None
+    burst: BurstStatus | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,12 +131,20 @@ class JobReader:
         jobs: documents of jobs.
         threads: read several jobs at a time; nothing else runs there.
         few_objects: objects of a job that are listed to see how it stands; see `FEW_OBJECTS`.
+        find_burst: how the workers of a batch's own stand, by tenant and id; None where nobody makes any.
     """
 
-    def __init__(self, jobs: JobStore, threads: ThreadPoolExecutor, few_objects: int = FEW_OBJECTS) -> None:
+    def __init__(
+        self,
+        jobs: JobStore,
+        threads: ThreadPoolExecutor,
+        few_objects: int = FEW_OBJECTS,
+        find_burst: FindBurst | None = None,
+    ) -> None:
         self.jobs = jobs
         self._threads = threads
         self._few_objects = few_objects
+        self._find_burst = find_burst
         # A job that was deleted and made again has another spec object, and so other entries here.
         self._spec = lru_cache(KEPT_SPECS)(self._read_spec)
         self._end = lru_cache(KEPT_ENDS)(self._read_end)
@@ -242,7 +255,9 @@ class JobReader:
         children = self.find_all(tenant, batch.child_ids())
         states = [child.state if child else None for child in children]
         extent = sum((child.extent for child in children if child), Extent())
-        return JobSnapshot(batch.spec, rolled_up(states), extent, children=Counter(states))
+        state = rolled_up(states)
+        burst = self._find_burst(tenant, job_id) if self._find_burst and not state.is_final else None
+        return JobSnapshot(batch.spec, state, extent, children=Counter(states), burst=burst)
 
     def _parent(self, keys: JobKeys) -> str | None:
         """Id of the batch, looked for only where the job's own id may be a child's."""

@@ -22,6 +22,7 @@ from eureka.jobs.job_store import JobStore
 from eureka.runtime.calls import current_call
 from eureka.storage.store import ObjectStore
 from eureka.types import Instruction, Task
+from services.gateway.jobs.bursts import Bursts
 from services.gateway.jobs.changes import JobChanger
 from services.gateway.jobs.creation import JobCreator
 from services.gateway.jobs.listing import JobLister
@@ -72,12 +73,14 @@ class JobParts:
         objects: where jobs lie; the truth.
         look_seconds: between two looks at a watched job.
         limits: see there.
+        bursts: workers of large batches; None where nobody makes any.
     """
 
     queue: TaskQueue
     objects: ObjectStore
     look_seconds: float = LOOK_SECONDS
     limits: JobLimits = field(default_factory=JobLimits)
+    bursts: Bursts | None = None
 
 
 class Jobs:
@@ -97,10 +100,14 @@ class Jobs:
         self.objects = parts.objects
         self.served = served
         jobs, limits = JobStore(parts.objects), parts.limits
-        self.reader = JobReader(jobs, self._readers, limits.few_objects)
+        self._bursts = parts.bursts
+        find_burst = parts.bursts.find if parts.bursts else None
+        self.reader = JobReader(jobs, self._readers, limits.few_objects, find_burst)
         quota = JobQuota(self.reader, limits.max_unfinished)
-        self.creator = JobCreator(jobs, parts.queue, uploads, max_bytes, quota, self._readers, utc_now)
-        self.changer = JobChanger(self.reader, parts.queue, self.creator)
+        self.creator = JobCreator(
+            jobs, parts.queue, uploads, max_bytes, quota, self._readers, utc_now, parts.bursts
+        )
+        self.changer = JobChanger(self.reader, parts.queue, self.creator, parts.bursts)
         self.lister = JobLister(self.reader)
         self.watcher = JobWatcher(self.reader, self.in_thread, parts.look_seconds, limits.max_watches)
         self.results = ResultOpener(self.reader, utc_now, limits.max_inline_result_bytes)
@@ -115,6 +122,8 @@ class Jobs:
         self._threads.shutdown(wait=False, cancel_futures=True)
         self._readers.shutdown(wait=False, cancel_futures=True)
         self._queue.close()
+        if self._bursts:
+            self._bursts.close()
 
 
 class JobServicer(job_service_pb2_grpc.JobServiceServicer):

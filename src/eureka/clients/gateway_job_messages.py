@@ -12,6 +12,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from eureka.api.v1 import job_service_pb2 as api
 from eureka.api.v1 import model_service_pb2
 from eureka.clients.gateway_job_types import (
+    Burst,
     Job,
     JobFailure,
     JobFilter,
@@ -123,6 +124,21 @@ def job_of(job: api.Job) -> Job:
         reasons=tuple(job.reasons),
         children=_children(job.children) if job.HasField("children") else None,
         estimated_end_time=_time(job, "estimated_end_time"),
+        burst=_burst(job.burst) if job.HasField("burst") else None,
+    )
+
+
+def _burst(burst: api.Burst) -> Burst:
+    names = {value.number: value.name for value in api.Burst.DESCRIPTOR.enum_types_by_name["State"].values}
+    state = names.get(burst.state, "").removeprefix("STATE_").replace("UNSPECIFIED", "")
+    return Burst(
+        burst.name,
+        state,
+        burst.active_worker_count,
+        burst.ready_worker_count,
+        burst.failed_worker_count,
+        burst.reason,
+        burst.message,
     )
 
 

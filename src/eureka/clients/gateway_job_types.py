@@ -128,6 +128,34 @@ class JobFailure:
 
 
 @dataclass(frozen=True, slots=True)
+class Burst:
+    """The Kubernetes Job of workers that hear one large batch and nothing else.
+
+    Attributes:
+        name: of the Kubernetes Job.
+        state: PENDING, RUNNING, SUCCEEDED or FAILED; empty for one that this client does not know.
+        num_active, num_ready, num_failed: its pods.
+        reason, message: why it failed; empty otherwise. The batch goes on by other workers.
+    """
+
+    name: str
+    state: str
+    num_active: int = 0
+    num_ready: int = 0
+    num_failed: int = 0
+    reason: str = ""
+    message: str = ""
+
+    def to_dict(self) -> dict[str, Any]:
+        """The object of `eureka jobs get --format json`."""
+        workers = {"active": self.num_active, "ready": self.num_ready, "failed": self.num_failed}
+        plain: dict[str, Any] = {"name": self.name, "state": self.state, "workers": workers}
+        if self.reason:
+            plain |= {"reason": self.reason, "message": self.message}
+        return plain
+
+
+@dataclass(frozen=True, slots=True)
 class Job:
     """A job as it stands.
 
@@ -144,6 +172,7 @@ class Job:
         reasons: why it is PARTIAL.
         children: of a batch, how many stand where; None for others.
         estimated_end_time: about when it will end; None where that is unknown.
+        burst: the workers of its own that a large batch has while it runs; None without.
     """
 
     name: str
@@ -160,6 +189,7 @@ class Job:
     reasons: tuple[str, ...] = ()
     children: Mapping[JobState, int] | None = None
     estimated_end_time: datetime | None = None
+    burst: Burst | None = None
 
     @property
     def progress(self) -> float:
@@ -193,6 +223,8 @@ class Job:
             plain["parent"] = self.parent
         if self.children is not None:
             plain["children"] = {state.value.lower(): number for state, number in self.children.items()}
+        if self.burst is not None:
+            plain["burst"] = self.burst.to_dict()
         if self.estimated_end_time is not None:
             plain["estimated_end_time"] = _iso(self.estimated_end_time)
         if self.error is not None:

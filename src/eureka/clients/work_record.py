@@ -254,7 +254,9 @@ class BurstMarks:
 
     def mark(self, tenant: str, batch_id: str, seconds: float) -> None:
         """The batch has workers of its own, or will have, for so many seconds."""
-        _or(None, lambda: self._redis.set(self._key(tenant, batch_id), "1", px=max(1, round(1_000 * seconds))))
+        _or(
+            None, lambda: self._redis.set(self._key(tenant, batch_id), "1", px=max(1, round(1_000 * seconds)))
+        )
 
     def is_live(self, tenant: str, batch_id: str) -> bool:
         """Whether the batch has workers of its own; False where Redis is away."""

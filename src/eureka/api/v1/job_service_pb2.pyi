@@ -148,7 +148,7 @@ class JobConfig(_message.Message):
     def __init__(self, display_name: _Optional[str] = ..., tasks: _Optional[_Iterable[_Union[_model_service_pb2.Task, str]]] = ..., language: _Optional[str] = ..., lane: _Optional[_Union[JobLane, str]] = ..., labels: _Optional[_Mapping[str, str]] = ..., deadline_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., retention_duration: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., webhook_url: _Optional[str] = ..., has_summary: _Optional[bool] = ...) -> None: ...
 
 class Job(_message.Message):
-    __slots__ = ("name", "parent", "config", "state", "progress", "round", "create_time", "error", "reasons", "children", "estimated_end_time")
+    __slots__ = ("name", "parent", "config", "state", "progress", "round", "create_time", "error", "reasons", "children", "estimated_end_time", "burst")
     NAME_FIELD_NUMBER: _ClassVar[int]
     PARENT_FIELD_NUMBER: _ClassVar[int]
     CONFIG_FIELD_NUMBER: _ClassVar[int]
@@ -160,6 +160,7 @@ class Job(_message.Message):
     REASONS_FIELD_NUMBER: _ClassVar[int]
     CHILDREN_FIELD_NUMBER: _ClassVar[int]
     ESTIMATED_END_TIME_FIELD_NUMBER: _ClassVar[int]
+    BURST_FIELD_NUMBER: _ClassVar[int]
     name: str
     parent: str
     config: JobConfig
@@ -171,7 +172,38 @@ class Job(_message.Message):
     reasons: _containers.RepeatedScalarFieldContainer[str]
     children: ChildCounts
     estimated_end_time: _timestamp_pb2.Timestamp
-    def __init__(self, name: _Optional[str] = ..., parent: _Optional[str] = ..., config: _Optional[_Union[JobConfig, _Mapping]] = ..., state: _Optional[_Union[JobState, str]] = ..., progress: _Optional[_Union[JobProgress, _Mapping]] = ..., round: _Optional[int] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., error: _Optional[_Union[JobError, _Mapping]] = ..., reasons: _Optional[_Iterable[str]] = ..., children: _Optional[_Union[ChildCounts, _Mapping]] = ..., estimated_end_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+    burst: Burst
+    def __init__(self, name: _Optional[str] = ..., parent: _Optional[str] = ..., config: _Optional[_Union[JobConfig, _Mapping]] = ..., state: _Optional[_Union[JobState, str]] = ..., progress: _Optional[_Union[JobProgress, _Mapping]] = ..., round: _Optional[int] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., error: _Optional[_Union[JobError, _Mapping]] = ..., reasons: _Optional[_Iterable[str]] = ..., children: _Optional[_Union[ChildCounts, _Mapping]] = ..., estimated_end_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., burst: _Optional[_Union[Burst, _Mapping]] = ...) -> None: ...
+
+class Burst(_message.Message):
+    __slots__ = ("name", "state", "active_worker_count", "ready_worker_count", "failed_worker_count", "reason", "message")
+    class State(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+        __slots__ = ()
+        STATE_UNSPECIFIED: _ClassVar[Burst.State]
+        STATE_PENDING: _ClassVar[Burst.State]
+        STATE_RUNNING: _ClassVar[Burst.State]
+        STATE_SUCCEEDED: _ClassVar[Burst.State]
+        STATE_FAILED: _ClassVar[Burst.State]
+    STATE_UNSPECIFIED: Burst.State
+    STATE_PENDING: Burst.State
+    STATE_RUNNING: Burst.State
+    STATE_SUCCEEDED: Burst.State
+    STATE_FAILED: Burst.State
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    STATE_FIELD_NUMBER: _ClassVar[int]
+    ACTIVE_WORKER_COUNT_FIELD_NUMBER: _ClassVar[int]
+    READY_WORKER_COUNT_FIELD_NUMBER: _ClassVar[int]
+    FAILED_WORKER_COUNT_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    MESSAGE_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    state: Burst.State
+    active_worker_count: int
+    ready_worker_count: int
+    failed_worker_count: int
+    reason: str
+    message: str
+    def __init__(self, name: _Optional[str] = ..., state: _Optional[_Union[Burst.State, str]] = ..., active_worker_count: _Optional[int] = ..., ready_worker_count: _Optional[int] = ..., failed_worker_count: _Optional[int] = ..., reason: _Optional[str] = ..., message: _Optional[str] = ...) -> None: ...
 
 class CreateJobRequest(_message.Message):
     __slots__ = ("source", "config", "request_id", "validate_only")
