@@ -1,6 +1,6 @@
 """How well captions tell that somebody speaks: the check that jobs make of transcripts without words.
 
-`python -m eureka.evaluation.speech_check [--limit 100]` prints one row a kind of clip: how many transcripts
+`python -m eureka.evaluation.speech_check CHECKPOINT DATA` prints one row a kind of clip: how many transcripts
 are empty, and how many captions tell of speech. Clips are those of the dev split, which training never saw.
 """
 
@@ -16,7 +16,6 @@ import numpy as np
 from eureka.evaluation.hearing import Ear, Question
 from eureka.evaluation.sets import load_subset, quiet_clips
 from eureka.pipeline.speech import tells_of_speech
-from eureka.runtime.settings import load_settings
 from eureka.types import Pcm, Task
 
 SPEECH_SUBSETS = ("speechocean762", "fsdd", "wake_words", "coffee_orders", "read_speech")
@@ -75,10 +74,12 @@ def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--limit", type=int, default=100, help="clips of a kind (default: 100)")
-    limit, settings = parser.parse_args().limit, load_settings()
+    parser.add_argument("checkpoint", type=Path, help="folder of the checkpoint")
+    parser.add_argument("data", type=Path, help="folder of the data pack")
+    arguments = parser.parse_args()
     print("| clips | number | transcript empty | caption tells of speech |\n|---|---|---|---|")
-    with Ear.from_folder(settings.checkpoint) as ear:
-        for kind, clips in kinds(settings.data_folder, limit):
+    with Ear.from_folder(arguments.checkpoint) as ear:
+        for kind, clips in kinds(arguments.data, arguments.limit):
             found = check_kind(ear, kind, clips)
             print(f"| {kind} | {found.num_clips} | {found.num_empty} | {found.num_told} |", flush=True)
 

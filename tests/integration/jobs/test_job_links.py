@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import uuid
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -16,7 +17,7 @@ from eureka.storage.s3 import S3ObjectStore
 from eureka.storage.s3_bucket import prepare_bucket
 from eureka.storage.s3_client import S3Config
 from services.gateway.jobs.service import JobLimits
-from tests.helpers.job_gateway import SPOKEN, CountedStore, JobGateway, ended, job_gateway
+from tests.helpers.job_gateway import SPOKEN, CountedStore, JobGateway, ended, job_gateway, put
 from tests.helpers.job_rig import tone_model
 from tests.helpers.radosgw import S3Server
 from tests.helpers.tokenizers import small_nano_tokenizer
@@ -53,6 +54,19 @@ def test_file_goes_by_a_link_and_its_result_comes_by_one(served: JobGateway, tmp
         assert json.loads((tmp_path / "out.json").read_bytes())["state"] == "SUCCEEDED"
         client.delete_job(job.name)
         assert not served.objects.list_objects(f"acme/{job.name}/").objects
+
+
+def test_request_raced_by_many_clients_makes_one_job(served: JobGateway) -> None:
+    source = put(served, "race/a.wav")
+
+    def create(_: int) -> str:
+        with served.client() as client:
+            return client.create_job(source, request_id="race").name
+
+    with ThreadPoolExecutor(8) as threads, served.client() as client:
+        [name] = set(threads.map(create, range(8)))
+        assert [job.name for job in client.all_jobs() if job.options.display_name == "a.wav"] == [name]
+        assert ended(client, client.get_job(name)).state is JobState.SUCCEEDED
 
 
 async def test_jobs_by_asyncio(served: JobGateway, tmp_path: Path) -> None:
