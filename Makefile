@@ -16,6 +16,8 @@ DEBIAN_PACKAGES := espeak-ng libespeak-ng1 flite
 S3_PACKAGES := radosgw ceph-mon ceph-osd
 # The queue of jobs, in the local stack and in tests.
 QUEUE_PACKAGES := redis-server
+# promtool, which reads alerts and dashboards and makes alerts fire in tests.
+ALERT_PACKAGES := prometheus
 # Helm for the tests of the chart: its package needs a newer Python than ours may be, so it has its own place.
 HELM_VENV := .venv-helm
 HELM_PACKAGES := helm-sdkpy==0.1.32 cffi==2.1.1 pycparser==3.12
@@ -32,7 +34,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 PYTEST := $(BIN)/python -m pytest
 
-.PHONY: help demo test test-large chaos lint render helm bench bench-peers bench-serving clean speech-engines queue-server s3-server buf
+.PHONY: help demo test test-large chaos lint render helm bench bench-peers bench-serving clean speech-engines queue-server s3-server alert-tools buf
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -40,7 +42,7 @@ help: ## list the targets
 demo: $(VENV)/.ready-demo speech-engines queue-server ## hear a sample made on the spot (SEED=n), or a file (AUDIO=path)
 	@$(BIN)/python -m eureka.cli.demo $(if $(SEED),--seed $(SEED)) $(if $(AUDIO),--audio "$(AUDIO)") --served
 
-test: $(VENV)/.ready-dev speech-engines queue-server s3-server helm ## all tests but the large and the slow ones
+test: $(VENV)/.ready-dev speech-engines queue-server s3-server alert-tools helm ## all tests but the large and the slow ones
 	@$(PYTEST) -n 2 --dist loadfile
 
 test-large: $(VENV)/.ready-dev ## a random checkpoint in the shape of the 1.7B model (6 GB of disk), an hour of audio
@@ -147,6 +149,16 @@ queue-server:
 	    apt-get install -y -qq --no-install-recommends $(QUEUE_PACKAGES) >/dev/null; } || true; \
 	fi; \
 	command -v redis-server >/dev/null || echo "Left out: jobs on workers (not installed; Debian $(QUEUE_PACKAGES))"
+
+# Never fails: without it the tests of alerts skip by name, or fail where CI=true.
+alert-tools:
+	@if command -v promtool >/dev/null; then exit 0; fi; \
+	if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+	  echo "Installing Debian packages: $(ALERT_PACKAGES)"; \
+	  { apt-get update -qq && DEBIAN_FRONTEND=noninteractive \
+	    apt-get install -y -qq --no-install-recommends $(ALERT_PACKAGES) >/dev/null; } || true; \
+	fi; \
+	command -v promtool >/dev/null || echo "Left out: tests of alerts (not installed; Debian $(ALERT_PACKAGES))"
 
 # Never fails: where npm is missing `lint` leaves the protos' style out, unless CI=true.
 buf:
