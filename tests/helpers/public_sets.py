@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import tarfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -249,6 +250,45 @@ def write_desed(folder: Path) -> None:
         _save(root / "audio" / "eval" / "public" / name, tone(2.0, 350))
 
 
+def write_questions(folder: Path) -> None:
+    """One shard as DataFlux exports it: two recordings, three questions."""
+    folder.mkdir(parents=True, exist_ok=True)
+    asked = [
+        [
+            _question("What is heard?", "rain", "sound/what"),
+            _question("What comes first?", "siren", "mixed/first"),
+        ],
+        [_question("Which sound is heard?", "rooster", "sound/what")],
+    ]
+    with tarfile.open(folder / "made-00000.tar", "w", format=tarfile.USTAR_FORMAT) as shard:
+        for number, questions in enumerate(asked):
+            buffer = io.BytesIO()
+            soundfile.write(buffer, tone(0.6, 250 + 100 * number), SAMPLE_RATE_HZ, format="FLAC")
+            row = {
+                "path": f"{number:07d}.flac",
+                "subset": "dataflux",
+                "split": "train",
+                "duration_s": 0.6,
+                "sample_rate": SAMPLE_RATE_HZ,
+                "license": "CC0-1.0",
+                "source": "DataFlux made, scene of nothing",
+                "questions": questions,
+            }
+            _add(shard, f"{number:07d}.json", json.dumps(row).encode())
+            _add(shard, f"{number:07d}.flac", buffer.getvalue())
+
+
+def _question(question: str, answer: str, category: str) -> dict[str, Any]:
+    options = ["rain", "dog bark", "siren", "rooster"]
+    return {"question": question, "options": options, "answer": answer, "category": category}
+
+
+def _add(shard: tarfile.TarFile, name: str, content: bytes) -> None:
+    member = tarfile.TarInfo(name)
+    member.size = len(content)
+    shard.addfile(member, io.BytesIO(content))
+
+
 WRITERS: dict[str, Callable[[Path], None]] = {
     "librispeech": write_librispeech,
     "fleurs-en": write_fleurs,
@@ -267,5 +307,6 @@ WRITERS: dict[str, Callable[[Path], None]] = {
     "crema-d": write_crema,
     "esc50": write_esc50,
     "desed": write_desed,
+    "questions": write_questions,
 }
 """Name of a suite -> what writes a tiny set for it."""

@@ -23,6 +23,7 @@ PUBLIC_SUITES = (
     "crema-d",
     "esc50",
     "desed",
+    "questions",
 )
 """Published benchmarks, whose data the user has; docs/evaluation.md says from where."""
 

@@ -15,6 +15,7 @@ from eureka import __version__
 from eureka.errors import InvalidInputError, NotFoundError
 from eureka.evaluation.report import Report, read_report
 from eureka.evaluation.sets import pick_spread
+from eureka.evaluation.suites.confusion import confusion_of, confusion_path, write_confusion
 from eureka.evaluation.suites.items import Item
 from eureka.evaluation.suites.judge import Judge, JudgeConfig
 from eureka.evaluation.suites.records import RecordFile, items_path
@@ -77,6 +78,8 @@ def run_suite(
     name = checkpoint or run["model"]
     report = Report(suite.name, chosen, name, tuple(rows_of(suite, chosen, records)), facts)
     report.write_json(output)
+    if suite.said is not None:
+        write_confusion(confusion_path(output), confusion_of(suite, items, records))
     output.with_suffix(".md").write_text(to_markdown(report), encoding="utf-8")
     return report
 

@@ -71,6 +71,10 @@ def _f1(item: Item, replies: Replies) -> Counts:
     return label_counts(item.reference, replies["emotion"].text or None)
 
 
+def _said(item: Item, replies: Replies) -> str:
+    return replies["emotion"].text
+
+
 _METRICS = (Metric("accuracy", "accuracy", _right), Metric("macro_f1", "macro-F1", _f1))
 
 RAVDESS = PublicSuite(
@@ -83,6 +87,7 @@ RAVDESS = PublicSuite(
     load=load_ravdess,
     ask=lambda item: _asker(RAVDESS_EMOTIONS),
     metrics=_METRICS,
+    said=_said,
 )
 
 CREMA_D = PublicSuite(
@@ -95,4 +100,5 @@ CREMA_D = PublicSuite(
     load=load_crema,
     ask=lambda item: _asker(CREMA_EMOTIONS),
     metrics=_METRICS,
+    said=_said,
 )

@@ -10,6 +10,7 @@ from eureka.evaluation.suites import (
     emotions,
     fleurs,
     librispeech,
+    questions,
     sounds,
     voicebench,
     wenetspeech,
@@ -36,6 +37,7 @@ SUITES: dict[str, PublicSuite] = {
         emotions.CREMA_D,
         sounds.ESC50,
         sounds.DESED,
+        questions.SUITE,
     )
 }
 """Name -> suite, in the order of the paper's tables; what it does not measure comes last."""

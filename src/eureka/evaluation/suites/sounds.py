@@ -154,6 +154,7 @@ ESC50 = PublicSuite(
     load=load_esc50,
     ask=_classify,
     metrics=(Metric("accuracy", "accuracy", _right), Metric("macro_f1", "macro-F1", _f1)),
+    said=lambda item, replies: replies["label"].text,
 )
 
 DESED = PublicSuite(

@@ -53,6 +53,7 @@ class PublicSuite:
         metrics: the first is the one that the table shows first.
         normalisation: what is done to texts before they are compared; empty where nothing is.
         paper: (split, metric) -> the paper's figures, in the metric's unit.
+        said: what was said of an item, to be held against its reference; None where that tells nothing.
         judge_prompt: what a judge is asked about an item whose replies are there; None where nothing is
         judged.
     """
@@ -68,6 +69,7 @@ class PublicSuite:
     metrics: tuple[Metric, ...]
     normalisation: str = ""
     paper: Mapping[tuple[str, str], PaperFigure] = field(default_factory=dict)
+    said: Callable[[Item, Replies], str] | None = None
     judge_prompt: Callable[[Item, Replies], str] | None = None
 
     def figure(self, split: str, metric: str) -> PaperFigure | None:

@@ -15,6 +15,7 @@ from eureka.evaluation.suites.items import ItemAudio
 from eureka.evaluation.suites.registry import SUITES, suite_named
 from eureka.types import SAMPLE_RATE_HZ
 from tests.helpers import public_sets
+from tests.helpers.small_pack import write_small_pack
 
 
 def load(name, folder, split=None):
@@ -156,6 +157,27 @@ def test_desed_keeps_recordings_without_events(tmp_path):
     items = load("desed", tmp_path)
     assert items[0].events == (TimedEvent("Dog", 0.5, 1.5), TimedEvent("Speech", 1.0, 2.0))
     assert items[1].events == ()
+
+
+def test_questions_of_one_recording_are_items_of_their_own(tmp_path):
+    items = load("questions", tmp_path / "shards")
+    assert [item.item_id for item in items] == ["0000000.flac/0", "0000000.flac/1", "0000001.flac/0"]
+    asked = SUITES["questions"].ask(items[1])
+    assert asked[0].text == "what comes first"
+    assert asked[1].text == "what comes first: rain, dog bark, siren or rooster"
+    assert asked[0].labels == items[1].options
+    with pytest.raises(NotFoundError, match="no item of dev"):
+        SUITES["questions"].items(tmp_path / "shards", "dev")
+
+
+def test_questions_are_read_from_a_pack_too(tmp_path):
+    write_small_pack(tmp_path)
+    rows = [json.loads(line) for line in (tmp_path / "manifest.jsonl").read_text().splitlines()]
+    question = {"question": "What is it?", "options": ["rain", "dog bark"], "answer": "dog bark"}
+    rows[0]["questions"] = [question]
+    (tmp_path / "manifest.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    (item,) = SUITES["questions"].items(tmp_path, "dev")[1]
+    assert (item.item_id, item.right_letter, item.groups) == (f"{rows[0]['path']}/0", "B", ())
 
 
 def test_audio_that_is_not_there_is_named(tmp_path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import multiprocessing
 import os
 import signal
@@ -12,11 +13,13 @@ import pytest
 
 from eureka.audio.decode import DecodeLimits, decode_all
 from eureka.clients.gateway import GatewayClient
+from eureka.dataflux.weakness import read_weakness
 from eureka.errors import InvalidInputError, NotFoundError, StageUnavailableError
 from eureka.evaluation.arguments import PUBLIC_SUITES
 from eureka.evaluation.comparison import compare_files
 from eureka.evaluation.suites.captions import JUDGED
 from eureka.evaluation.suites.command import run_suite
+from eureka.evaluation.suites.confusion import confusion_path
 from eureka.evaluation.suites.items import Inquiry, Reply
 from eureka.evaluation.suites.judge import Judge, JudgeConfig
 from eureka.evaluation.suites.records import RecordFile, items_path
@@ -207,6 +210,31 @@ def test_gateway_gives_what_the_engine_gives(name, data, checkpoint, engine, tmp
     kept = [row for row in local.rows if not row.name.startswith("accuracy_options")]
     assert [row.value for row in away.rows if row.name in {r.name for r in kept}] == [r.value for r in kept]
     assert away.facts["backend"] == "gateway"
+
+
+class Echo(KeptOpen):
+    """Chooses the first label, whatever is asked."""
+
+    num_at_once = 2
+
+    def __init__(self):
+        super().__init__(None)
+        self.identity = {"model": "echo", "backend": "none", "numerics": "none"}
+
+    def answer(self, pcm, inquiry):
+        return Reply(inquiry.labels[0] if inquiry.labels else "rain")
+
+
+def test_confusion_beside_the_report_is_what_dataflux_reads(data, tmp_path):
+    path = tmp_path / "a.json"
+    report = run("questions", data, Echo(), path)
+    assert [row.value for row in report.rows[:3]] == [pytest.approx(1 / 3)] * 3
+    confusion = json.loads(confusion_path(path).read_text())
+    assert confusion["confusion"] == {"rain": {"rain": 1}, "rooster": {"rain": 1}, "siren": {"rain": 1}}
+    assert confusion["categories"] == {"mixed/first": 0.0, "sound/what": 0.5}
+    weakness = read_weakness(str(confusion_path(path)), 2.0)
+    assert weakness.categories == {"mixed/first": 4.0, "sound/what": 2.25}
+    assert weakness.phrases["siren"] > weakness.phrases["rain"] == 1.0
 
 
 @pytest.mark.parametrize("name", JUDGED_SUITES)
