@@ -9,7 +9,7 @@ import json
 import os
 import subprocess
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -81,19 +81,20 @@ class Helm:
         kubeconfig.write_text(self.api.kubeconfig())
         names = ("cache", "config", "data")
         environment = {f"HELM_{name.upper()}_HOME": str(self.folder / name) for name in names}
-        self._process = subprocess.Popen(
-            [str(helm_python()), str(Path(__file__).with_name("helm_child.py")), str(kubeconfig)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=(self.folder / "helm.log").open("w"),
-            text=True,
-            env={
-                "PATH": os.environ["PATH"],
-                "HELM_DRIVER": "memory",
-                "HOME": str(self.folder),
-                **environment,
-            },
-        )
+        with (self.folder / "helm.log").open("w") as log:
+            self._process = subprocess.Popen(
+                [str(helm_python()), str(Path(__file__).with_name("helm_child.py")), str(kubeconfig)],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                text=True,
+                env={
+                    "PATH": os.environ["PATH"],
+                    "HELM_DRIVER": "memory",
+                    "HOME": str(self.folder),
+                    **environment,
+                },
+            )
         return self
 
     def __exit__(
@@ -107,8 +108,14 @@ class Helm:
     def install(
         self, values: Values, release: str = "eureka", namespace: str = "default", chart: Path = CHART
     ) -> Release:
-        """Install; raises HelmRefused."""
-        return self._placed("install", values, release, namespace, chart)
+        """Install; raises HelmRefused, and then nothing of it is left."""
+        try:
+            return self._placed("install", values, release, namespace, chart)
+        except HelmRefused as error:
+            if "cannot reuse a name" not in str(error):
+                with suppress(HelmRefused):  # there may be no release: it was refused before
+                    self.uninstall(release, namespace)
+            raise
 
     def upgrade(
         self, values: Values, release: str = "eureka", namespace: str = "default", chart: Path = CHART

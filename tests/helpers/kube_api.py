@@ -61,6 +61,8 @@ class KubeApi:
         """Verb and path of all that was asked."""
         self.watches_end_after: int | None = None
         """Events after which a watch is cut off, as a proxy or a restart would."""
+        self.proxied: dict[str, str] = {}
+        """What pods answer through the server, by the path after `/api/v1/`: `.../proxy/metrics`."""
         self._faults: list[Fault] = []
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self))
         self._server.daemon_threads = True
@@ -188,6 +190,9 @@ class _Answers(BaseHTTPRequestHandler):
         known = discovery(path) if self.command == "GET" else None
         if known is not None:
             return self._send(200, known)
+        text = self.kube.proxied.get(path.removeprefix("/api/v1/"))
+        if text is not None:
+            return self._send(200, text, "text/plain")
         address = address_of(path)
         if address is None:
             raise Refused(404, "NotFound", f"the server could not find {path}")
@@ -218,7 +223,7 @@ class _Answers(BaseHTTPRequestHandler):
             return self._send(200, objects.get(address))
         if verb == "delete":
             return self._send(200, objects.delete(address))
-        manifest: Manifest = yaml.safe_load(body) or {}
+        manifest = _read(body)
         if verb == "create":
             named = Address(address.kind, address.namespace, manifest["metadata"]["name"])
             return self._send(201, objects.create(named, manifest))
@@ -284,13 +289,22 @@ class _Answers(BaseHTTPRequestHandler):
             error.code, {**status, "message": error.message, "reason": error.reason, "code": error.code}
         )
 
-    def _send(self, code: int, content: Any) -> None:
-        body = json.dumps(content).encode()
+    def _send(self, code: int, content: Any, media_type: str = "application/json") -> None:
+        body = (json.dumps(content) if media_type == "application/json" else content).encode()
         self.send_response(code)
-        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Type", media_type)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         self.wfile.write(body)
+
+
+def _read(body: bytes) -> Manifest:
+    """JSON or YAML; the first is what clients send, and read far faster."""
+    try:
+        read: Manifest = json.loads(body or b"{}")
+    except json.JSONDecodeError:
+        read = yaml.safe_load(body)
+    return read
 
 
 def _concerns(event: Event, address: Address) -> bool:
