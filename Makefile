@@ -34,7 +34,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 PYTEST := $(BIN)/python -m pytest
 
-.PHONY: help demo test test-large chaos lint render helm bench bench-peers bench-serving clean speech-engines queue-server s3-server alert-tools buf
+.PHONY: help demo test test-large chaos lint render helm bench bench-peers bench-serving bench-jobs clean speech-engines queue-server s3-server alert-tools buf
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -75,6 +75,9 @@ bench-peers: $(VENV)/.ready-dev ## speed against llama.cpp (built from source) a
 
 bench-serving: $(VENV)/.ready-dev ## the local stack against the engine in one process, 1 to 64 streams
 	@OPENBLAS_NUM_THREADS=1 $(BIN)/python benchmarks/serving.py
+
+bench-jobs: $(VENV)/.ready-dev speech-engines queue-server s3-server ## jobs against the engine in one process, beside callers, in long lists
+	@$(BIN)/python benchmarks/jobs.py $(if $(ONLY),--only $(ONLY))
 
 clean: ## remove caches and build outputs; .venv, .cache and runs stay
 	@rm -rf build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage
