@@ -48,7 +48,7 @@ VOCABULARY, WIDTH = 1024, 8
 
 LABELS = {
     "exact": "eureka, exact (float32)",
-    "fast": "eureka, fast (int8)",
+    "fast": "eureka, fast",
     "peer": "transformers, generate (float32)",
 }
 

@@ -17,11 +17,11 @@ from eureka.text.prompts import Prompt
 from pace.figures import Row, compare, in_turns, middle
 from pace.sides import (
     GRAPHS,
-    NUMERICS,
     Asked,
     Side,
     bare_step_seconds,
     engine_step_seconds,
+    kinds,
     torch_model,
 )
 from pace.suite import Suite, random_rows, transcribe_prompt
@@ -129,17 +129,18 @@ def write_large(folder: Path, suite: Suite) -> Path:
 
 def _rows(shape: Shape, names: dict[str, str], has_static: bool = False) -> Iterator[Row]:
     """Each kind of numerics against both caches of transformers, and the bare step beside it."""
-    own = {kind: Side(shape.folder, kind, graphs=shape.graphs) for kind in NUMERICS}
-    engines = {kind: side.engine(len(shape.asked)) for kind, side in own.items()}
+    own = {Side.of(shape.folder, kind, shape.graphs): kind for kind in kinds(shape.folder)}
+    engines = {side.name: side.engine(len(shape.asked)) for side in own}
     spent = in_turns(_sides(shape, engines, has_static), shape.num_rounds)
-    for numerics in NUMERICS:
-        name, what = names[numerics], f"{shape.label}, {own[numerics].name}"
-        against = compare(spent[numerics], spent["peer"], "ms a step", MILLISECONDS)
-        yield Row(name, against, f"{what} against generate fp32, dynamic cache; processor time, 1 thread")
+    for side, kind in own.items():
+        name, what = names[kind.numerics] + kind.suffix, f"{shape.label}, {side.name}"
+        against = compare(spent[side.name], spent["peer"], "ms a step", MILLISECONDS)
+        note = f"{what} against generate fp32, dynamic cache; processor time, 1 thread"
+        yield Row(name, against, note, is_goal=kind.is_default)
         if has_static:
-            static = compare(spent[numerics], spent["static"], "ms a step", MILLISECONDS)
+            static = compare(spent[side.name], spent["static"], "ms a step", MILLISECONDS)
             yield Row(f"{name}_static", static, f"{what} against generate fp32, static cache", is_goal=False)
-        bare = middle(spent[f"bare {numerics}"], "ms a step", MILLISECONDS)
+        bare = middle(spent[f"bare {side.name}"], "ms a step", MILLISECONDS)
         yield Row(f"{name}_bare", bare, f"{what}: the backend's decode without the engine", is_goal=False)
 
 

@@ -6,6 +6,7 @@ import itertools
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
@@ -17,7 +18,7 @@ from eureka.text.tokenizer import Tokenizer
 from eureka.types import Pcm
 from pace.clips import make_clip
 from pace.figures import Row, compare, in_turns, middle
-from pace.sides import NUMERICS, Asked, Numerics, Side, generate, torch_model
+from pace.sides import Asked, Kind, Side, generate, kinds, torch_model
 from pace.suite import Suite
 from pace.transformers_side import TransformersHearing
 
@@ -67,7 +68,7 @@ class OwnHearing:
     """
 
     def __init__(self, side: Side, clock: Callable[[], float] = time.process_time) -> None:
-        self._clock = clock
+        self._clock, self.name = clock, side.name
         config = torch_model(side.folder).config
         self.embedder, self.engine = side.embedder(), side.engine(num_slots=1)
         self._prompts = PromptBuilder(Tokenizer.from_folder(side.folder), config)
@@ -99,19 +100,20 @@ class OwnHearing:
 
 
 def encoder(suite: Suite) -> Iterator[Row]:
-    """The encoder alone on a window of 30 s; int8 leaves it in float32."""
-    side = Side(suite.checkpoint)
-    model = torch_model(suite.checkpoint)
-    own, peer = side.encoder(), _peer(suite)
+    """The encoder alone on a window of 30 s: fast numerics under the row's name."""
+    model, peer = torch_model(suite.checkpoint), _peer(suite)
+    own = {kind: Side.of(suite.checkpoint, kind) for kind in kinds(suite.checkpoint)}
+    encoders = {kind: side.encoder() for kind, side in own.items()}
     window = log_mel(make_clip(PADDED_SECONDS), model.config.audio_encoder.num_mel_bins)
     batch = torch.from_numpy(window)[None]
-    largest = np.abs(own.encode(window) - peer.encode(batch).numpy()[0]).max()
-    spent = in_turns(
-        {"own": _timed(lambda: own.encode(window)), "peer": _timed(lambda: peer.encode(batch))},
-        suite.rounds(NUM_ROUNDS),
-    )
-    note = f"{side.name} against WhisperEncoder, SDPA; frames differ by {largest:.1e} at most"
-    yield Row("C4", compare(spent["own"], spent["peer"], "ms", MILLISECONDS), note)
+    expected = peer.encode(batch).numpy()[0]
+    sides = {own[kind].name: _timed(partial(one.encode, window)) for kind, one in encoders.items()}
+    spent = in_turns({**sides, "peer": _timed(lambda: peer.encode(batch))}, suite.rounds(NUM_ROUNDS))
+    for kind, side in own.items():
+        largest = np.abs(encoders[kind].encode(window) - expected).max() / np.abs(expected).max()
+        note = f"{side.name} against WhisperEncoder, SDPA; frames differ by {largest:.1e} of the largest"
+        against = compare(spent[side.name], spent["peer"], "ms", MILLISECONDS)
+        yield Row(_name("C4", kind), against, note, is_goal=kind.is_default)
 
 
 def padded(suite: Suite) -> Iterator[Row]:
@@ -125,29 +127,32 @@ def short(suite: Suite) -> Iterator[Row]:
 
 
 def _whole_way(suite: Suite, clips: Sequence[Clip]) -> Iterator[Row]:
-    own = {kind: OwnHearing(Side(suite.checkpoint, kind)) for kind in NUMERICS}
+    own = {kind: OwnHearing(Side.of(suite.checkpoint, kind)) for kind in kinds(suite.checkpoint)}
     peer = _peer(suite)
     for clip in clips:
         yield from _rows(clip, own, peer, suite.rounds(NUM_ROUNDS))
 
 
 def _rows(
-    clip: Clip, own: dict[Numerics, OwnHearing], peer: TransformersHearing, num_rounds: int
+    clip: Clip, own: dict[Kind, OwnHearing], peer: TransformersHearing, num_rounds: int
 ) -> Iterator[Row]:
     """Fast numerics under the clip's name, exact ones beside it, and the parts of ours."""
-    parts: dict[str, list[Spent]] = {kind: [] for kind in own}
-    sides = {kind: _noted(hearing, clip, parts[kind]) for kind, hearing in own.items()}
+    parts: dict[Kind, list[Spent]] = {kind: [] for kind in own}
+    sides = {_name("own", kind): _noted(hearing, clip, parts[kind]) for kind, hearing in own.items()}
     spent = in_turns({**sides, "peer": lambda: _heard_by(peer, clip)}, num_rounds)
-    what = f"{clip.seconds:g} s, {clip.num_tokens} tokens: onnx"
-    for kind in own:
-        name = clip.name if kind == "fast" else f"{clip.name}_{kind}"
-        against = compare(spent[kind], spent["peer"], "ms", MILLISECONDS)
-        yield Row(
-            name, against, f"{what} {kind} against the pipeline padded to 30 s; processor time, 1 thread"
-        )
+    for kind, hearing in own.items():
+        name, what = _name(clip.name, kind), f"{clip.seconds:g} s, {clip.num_tokens} tokens: {hearing.name}"
+        against = compare(spent[_name("own", kind)], spent["peer"], "ms", MILLISECONDS)
+        note = f"{what} against the pipeline padded to 30 s; processor time, 1 thread"
+        yield Row(name, against, note, is_goal=kind.is_default)
         for part in ("embed", "generate"):
             values = [getattr(one, part) for one in parts[kind][-num_rounds:]]
-            yield Row(f"{name}_{part}", middle(values, "ms", MILLISECONDS), f"{what} {kind}", is_goal=False)
+            yield Row(f"{name}_{part}", middle(values, "ms", MILLISECONDS), what, is_goal=False)
+
+
+def _name(name: str, kind: Kind) -> str:
+    """Fast numerics have the plain name."""
+    return name + ("" if kind.numerics == "fast" else f"_{kind.numerics}") + kind.suffix
 
 
 def _noted(hearing: OwnHearing, clip: Clip, parts: list[Spent]) -> Callable[[], float]:

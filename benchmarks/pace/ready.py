@@ -38,7 +38,7 @@ def answer(folder: Path, choice: BackendChoice) -> int:
 
 def main() -> None:
     folder, numerics, graphs = sys.argv[1:]
-    choice = BackendChoice("onnx", "fast" if numerics == "fast" else "exact", cache_folder=Path(graphs))
+    choice = BackendChoice(numerics="fast" if numerics == "fast" else "exact", cache_folder=Path(graphs))
     answer(Path(folder), choice)
     print("ready, torch imported:", "torch" in sys.modules, flush=True)
 

@@ -15,7 +15,7 @@ import numpy as np
 from eureka.engine.audio_embedder import AudioEmbedder
 from eureka.engine.audio_parts import WindowEncoder
 from eureka.engine.backend import Backend, Prefill
-from eureka.engine.choice import BackendChoice, open_backend, open_encoder
+from eureka.engine.choice import BackendChoice, BackendName, open_backend, open_encoder
 from eureka.engine.engine import Engine, EngineLimits
 from eureka.engine.handle import RequestHandle
 from eureka.engine.repetition import RepetitionRule
@@ -30,7 +30,36 @@ from eureka.types import Priority, SamplingParams
 Numerics = Literal["exact", "fast"]
 
 NUMERICS: tuple[Numerics, ...] = ("exact", "fast")
-"""float32, and int8 weights with activations quantised by row."""
+"""float32, and what is near it for less: bfloat16 products on native kernels, int8 ones on ONNX Runtime."""
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """One of our arithmetics.
+
+    Attributes:
+        numerics: out of `NUMERICS`.
+        backend: what computes; `auto` is what users get.
+        suffix: of the names of its rows.
+    """
+
+    numerics: Numerics
+    backend: BackendName = "auto"
+    suffix: str = ""
+
+    @property
+    def is_default(self) -> bool:
+        """Whether users get it: the others stand beside it for comparison, and are no goals."""
+        return self.backend == "auto"
+
+
+def kinds(folder: Path) -> tuple[Kind, ...]:
+    """What users get, in both numerics, and ONNX Runtime beside it where that is something else."""
+    default = tuple(Kind(numerics) for numerics in NUMERICS)
+    if BackendChoice().resolve(EurekaConfig.from_folder(folder)) != "native":
+        return default
+    return (*default, *(Kind(numerics, "onnx", "_onnx") for numerics in NUMERICS))
+
 
 GRAPHS = Path(__file__).resolve().parent.parent.parent / "build" / "benchmarks" / "graphs"
 """Kept between runs, apart from those of the users."""
@@ -45,29 +74,37 @@ class NotThereError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Side:
-    """A checkpoint in one kind of arithmetic of the CPU backend.
+    """A checkpoint in one kind of arithmetic of the CPU backends.
 
     Attributes:
         folder: of the checkpoint.
         numerics: out of `NUMERICS`.
         num_threads: inside one operator.
         graphs: folder that keeps graphs.
+        backend_name: what computes.
     """
 
     folder: Path
     numerics: Numerics = "exact"
     num_threads: int = 1
     graphs: Path = GRAPHS
+    backend_name: BackendName = "auto"
+
+    @classmethod
+    def of(cls, folder: Path, kind: Kind, graphs: Path = GRAPHS) -> Side:
+        """A checkpoint in one of our arithmetics."""
+        return cls(folder, kind.numerics, graphs=graphs, backend_name=kind.backend)
 
     @property
     def name(self) -> str:
         """What computes, for notes."""
-        return f"onnx {self.numerics}"
+        return f"{self.choice.resolve(EurekaConfig.from_folder(self.folder))} {self.numerics}"
 
     @property
     def choice(self) -> BackendChoice:
         """As the settings of a process say it."""
-        return BackendChoice("onnx", self.numerics, num_threads=self.num_threads, cache_folder=self.graphs)
+        threads = self.num_threads
+        return BackendChoice(self.backend_name, self.numerics, num_threads=threads, cache_folder=self.graphs)
 
     def backend(self, num_slots: int, context_tokens: int = 1024) -> Backend:
         """The decoder."""
@@ -138,8 +175,8 @@ def to_prefill(slot: int, asked: Asked) -> Prefill:
 def engine_step_seconds(engine: Engine, asked: Sequence[Asked], num_tokens: int) -> float:
     """Processor seconds of a decode step of all requests together, prefill apart.
 
-    Counted over `num_tokens` - 1 steps from where each request has a first token; by then those that were
-    prefilled first have some more, for the engine mixes prompts and answers.
+    Counted over `num_tokens` - 1 steps or a few more from where each request has a first token; by then those
+    that were prefilled first have some more, for the engine mixes prompts and answers.
     """
     room = engine.backend.context_tokens - max(len(one.prompt.prompt_ids) for one in asked)
     handles = [submit(engine, one, room) for one in asked]
@@ -148,8 +185,8 @@ def engine_step_seconds(engine: Engine, asked: Sequence[Asked], num_tokens: int)
         engine.step()
         _count(handles, counts)
     counted, started = sum(counts.values()), time.process_time()
-    for _ in range(num_tokens - 1):
-        engine.step()
+    while sum(counts.values()) - counted < (num_tokens - 1) * len(handles):
+        engine.step()  # may be several tokens
         _count(handles, counts)
     spent, num_steps = time.process_time() - started, (sum(counts.values()) - counted) / len(handles)
     assert all(handle.ending is None for handle in handles), "the context is too short for all to be counted"

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from pace.figures import Row, middle
-from pace.sides import NUMERICS, Numerics
+from pace.sides import NUMERICS, Numerics, Side
 from pace.suite import Suite
 
 SCRIPT = Path(__file__).resolve().parent / "ready.py"
@@ -26,7 +26,7 @@ def starts(suite: Suite) -> Iterator[Row]:
             builds = [_seconds(suite.checkpoint, numerics, folder) for folder in folders]
             warm = [_seconds(suite.checkpoint, numerics, folders[0]) for _ in range(suite.rounds(NUM_STARTS))]
         suffix = "" if numerics == "exact" else f"_{numerics}"
-        what = f"onnx {numerics}, process start to first answer, {{}}"
+        what = f"{Side(suite.checkpoint, numerics).name}, process start to first answer, {{}}"
         yield Row(f"C9{suffix}", middle(warm, "s", limit=MAX_START_SECONDS), what.format("graphs kept"))
         yield Row(f"C9_build{suffix}", middle(builds, "s", limit=MAX_BUILD_SECONDS), what.format("no graphs"))
 

@@ -23,7 +23,10 @@ SETTLE_SECONDS = 0.5
 def two_threads(suite: Suite) -> Iterator[Row]:
     """One thread over two, by the clock, one core being busy; 1 is a second thread that costs nothing."""
     for numerics in NUMERICS:
-        own = {count: OwnHearing(Side(suite.checkpoint, numerics, num_threads=count)) for count in (1, 2)}
+        own = {
+            count: OwnHearing(Side(suite.checkpoint, numerics, count, backend_name="onnx"))
+            for count in (1, 2)
+        }
         with busy_core():
             sides = {str(count): _wall(hearing) for count, hearing in own.items()}
             spent = in_turns(sides, suite.rounds(NUM_ROUNDS))
