@@ -1,4 +1,4 @@
-"""Spans by OpenTelemetry, sent by OTLP over gRPC; its packages are imported only where tracing is on.
+"""Spans by OpenTelemetry, sent by OTLP over gRPC; third-party packages are imported only where tracing is on.
 
 Roots open a tracer by `open_tracer` and hand it down; processes of Triton's models, which read no settings,
 take `tracer_of_environment`. A collector that is away costs spans, never calls.
@@ -13,8 +13,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-
-import grpc
 
 from eureka import __version__
 from eureka.clients.metadata import trace_ids_of
@@ -150,9 +148,10 @@ class RecordedSpan:
 
     def fail(self, error: BaseException) -> None:
         """As `Span`."""
+        from grpc.aio import AbortError
         from opentelemetry.trace import StatusCode
 
-        if isinstance(error, grpc.aio.AbortError):
+        if isinstance(error, AbortError):
             return  # a status was sent; whoever chose it has told why
         if isinstance(error, EurekaError):
             reason, is_failure = error.reason, error.code in _OWN_FAULTS
@@ -207,6 +206,8 @@ def _provider(config: TracingConfig, component: str) -> TracerProvider:
 def _credentials(config: TracingConfig) -> Any:
     if config.ca_file is None or config.endpoint.startswith("http://"):
         return None
+    import grpc
+
     try:
         return grpc.ssl_channel_credentials(config.ca_file.read_bytes())
     except OSError as error:
