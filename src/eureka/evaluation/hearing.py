@@ -189,3 +189,13 @@ class _MemoEmbedder:
             while len(self._kept) > EMBEDDINGS_KEPT:
                 self._kept.popitem(last=False)
         return embeddings
+
+
+def weights_digest(folder: Path) -> str:
+    """SHA-256 over the weight files of a checkpoint, in the order of their names."""
+    digest = hashlib.sha256()
+    for path in sorted(folder.glob("*.safetensors")):
+        with open(path, "rb") as file:
+            while block := file.read(1 << 22):
+                digest.update(block)
+    return digest.hexdigest()

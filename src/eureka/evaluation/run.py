@@ -20,7 +20,8 @@ from eureka.errors import InvalidInputError
 from eureka.evaluation.arguments import PARTS, SPLITS
 from eureka.evaluation.comparison import compare_files, differences_to_dict, differences_to_markdown
 from eureka.evaluation.goals import in_report_order
-from eureka.evaluation.hearing import Heard, Question
+from eureka.evaluation.heard_file import HeardFile, answers_path
+from eureka.evaluation.hearing import Heard, Question, weights_digest
 from eureka.evaluation.hearing_pool import HearingPool, default_num_workers
 from eureka.evaluation.metrics import NORMALISATION
 from eureka.evaluation.report import Report, Row
@@ -45,6 +46,7 @@ def evaluate_checkpoint(
     num_workers: int | None = None,
     progress: Progress | None = None,
     choice: BackendChoice | None = None,
+    answers: Path | None = None,
 ) -> Report:
     """Measure every row of the suite on a checkpoint.
 
@@ -57,6 +59,7 @@ def evaluate_checkpoint(
         num_workers: processes; two where there are two cores when omitted.
         progress: told what is going on.
         choice: what computes; routing is always watched in torch.
+        answers: file in which the answers of each set are kept, and from which a killed run goes on.
 
     Raises:
         InvalidInputError: unknown split or part, or a limit below 1.
@@ -68,8 +71,10 @@ def evaluate_checkpoint(
     tell = progress or (lambda _: None)
     started = time.monotonic()
     rows: list[Row] = []
+    facts = _facts(choice or BackendChoice(), folder, data_folder)
+    kept = None if answers is None else HeardFile(answers, _decides(folder, split, limit, facts))
     with HearingPool(folder, num_workers or default_num_workers(), choice) as pool:
-        memory = _Memory(pool, tell)
+        memory = _Memory(pool, tell, kept)
         suite = Suite(data_folder, split, memory.hear, limit, SetSizes().limited(limit))
         for part in parts:
             if part in ROW_MAKERS:
@@ -82,8 +87,7 @@ def evaluate_checkpoint(
         "seconds": round(time.monotonic() - started, 1),
         "limit": limit,
         "parts": list(parts),
-        "data_sha256": hashlib.sha256((data_folder / MANIFEST_NAME).read_bytes()).hexdigest(),
-        **_facts(choice or BackendChoice(), folder),
+        **facts,
     }
     return Report("nano", split, str(folder), in_report_order(rows), facts)
 
@@ -91,10 +95,11 @@ def evaluate_checkpoint(
 class _Memory:
     """Asks the pool, and remembers: rows share clips, and a clip asked twice answers the same."""
 
-    def __init__(self, pool: HearingPool, tell: Progress) -> None:
+    def __init__(self, pool: HearingPool, tell: Progress, kept: HeardFile | None = None) -> None:
         self._pool = pool
         self._tell = tell
-        self._known: dict[tuple[str, Question], Heard] = {}
+        self._kept = kept
+        self._known: dict[tuple[str, Question], Heard] = dict(kept.known) if kept is not None else {}
         self.part = ""
 
     def hear(self, clips: Sequence[EvaluationClip], question: Question) -> list[Heard]:
@@ -108,8 +113,17 @@ class _Memory:
             self._tell(f"{self.part}: {question.task.value} {done}/{len(new)}")
 
         answers = self._pool.hear([clip.pcm for clip in new], [question] * len(new), report)
-        self._known |= {(c.clip_id, question): heard for c, heard in zip(new, answers, strict=True)}
+        fresh = {(c.clip_id, question): heard for c, heard in zip(new, answers, strict=True)}
+        if self._kept is not None and fresh:
+            self._kept.add(fresh.items())
+        self._known |= fresh
         return [self._known[clip.clip_id, question] for clip in clips]
+
+
+def _decides(folder: Path, split: str, limit: int | None, facts: dict[str, Any]) -> dict[str, Any]:
+    """What decides the answers to a question about a clip; the limit decides which clips are composed."""
+    named = {name: facts[name] for name in ("data_sha256", "seed", "version", "backend", "numerics")}
+    return {"weights_sha256": weights_digest(folder), "split": split, "limit": limit, **named}
 
 
 def _check(split: str, limit: int | None, parts: Sequence[str]) -> None:
@@ -122,9 +136,10 @@ def _check(split: str, limit: int | None, parts: Sequence[str]) -> None:
         raise InvalidInputError(f"unknown part {unknown[0]!r}; there are {', '.join(PARTS)}")
 
 
-def _facts(choice: BackendChoice, folder: Path) -> dict[str, Any]:
-    """What a number needs beside it: machine, versions, date, seed, normalisation."""
+def _facts(choice: BackendChoice, folder: Path, data_folder: Path) -> dict[str, Any]:
+    """What a number needs beside it: data, machine, versions, date, seed, normalisation."""
     return {
+        "data_sha256": hashlib.sha256((data_folder / MANIFEST_NAME).read_bytes()).hexdigest(),
         "seed": SEED,
         "normalisation": NORMALISATION,
         "version": __version__,
@@ -167,6 +182,7 @@ def main(
         num_workers=arguments.workers,
         progress=with_progress,
         choice=choice,
+        answers=None if arguments.output is None else answers_path(arguments.output),
     )
     with_progress.end()
     if arguments.output is not None:

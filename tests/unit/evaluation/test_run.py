@@ -56,6 +56,21 @@ def test_nano_twice_gives_the_same_numbers_clip_by_clip(pack, checkpoint, tmp_pa
     assert items[0] == items[1]
 
 
+def test_nano_that_broke_off_asks_only_what_is_missing(pack, checkpoint, tmp_path):
+    """The first run ends before its second part; the next hears what it had not, and reports the same."""
+    options = {"limit": 3, "num_workers": 1}
+    parts = ["digits", "wake_words"]
+    whole = run.evaluate_checkpoint(checkpoint, pack, parts=parts, **options)
+    answers = tmp_path / "a.answers.jsonl"
+    run.evaluate_checkpoint(checkpoint, pack, parts=parts[:1], answers=answers, **options)
+    told = []
+    again = run.evaluate_checkpoint(
+        checkpoint, pack, parts=parts, answers=answers, progress=told.append, **options
+    )
+    assert again.rows == whole.rows
+    assert {line.split(":")[0] for line in told} == {"wake_words"}
+
+
 def test_evaluate_tells_progress(pack, checkpoint):
     told = []
     run.evaluate_checkpoint(

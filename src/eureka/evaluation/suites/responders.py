@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import struct
 from dataclasses import replace
 from pathlib import Path
@@ -15,7 +14,7 @@ from eureka.clients.gateway import GatewayClient
 from eureka.clients.gateway_types import ChatTurn, Recording
 from eureka.engine.choice import BackendChoice
 from eureka.errors import AudioTooLongError
-from eureka.evaluation.hearing import NUM_SLOTS, Ear
+from eureka.evaluation.hearing import NUM_SLOTS, Ear, weights_digest
 from eureka.evaluation.metrics import TimedEvent
 from eureka.evaluation.suites.items import Inquiry, Reply
 from eureka.model.config import EurekaConfig
@@ -243,13 +242,3 @@ def float_wav(pcm: Pcm) -> bytes:
 
 def _chunk(name: bytes, content: bytes) -> bytes:
     return name + struct.pack("<I", len(content)) + content
-
-
-def weights_digest(folder: Path) -> str:
-    """SHA-256 over the weight files of a checkpoint, in the order of their names."""
-    digest = hashlib.sha256()
-    for path in sorted(folder.glob("*.safetensors")):
-        with open(path, "rb") as file:
-            while block := file.read(1 << 22):
-                digest.update(block)
-    return digest.hexdigest()
