@@ -14,13 +14,13 @@ from eureka.api.v1 import audio_service_pb2_grpc
 from eureka.clients.blocking import BoundCall, Stages
 from eureka.pipeline.options import ListenOptions
 from eureka.runtime.calls import current_call
-from eureka.types import Ending, ModelCard, Task, TextDelta
+from eureka.types import CallContext, Ending, ModelCard, Task, TextDelta
 from services.gateway.accounts import Accounts
 from services.gateway.admission import Admission
+from services.gateway.checkpoints import Checkpoints
 from services.gateway.decoding import RecordingDecoder
 from services.gateway.generation import Prompted, Prompter, coalesced
 from services.gateway.hearing import CallListener, Heard, HearingLimits, num_samples
-from services.gateway.model_service import ServedModel
 from services.gateway.requests import (
     AudioReader,
     check_labels,
@@ -57,8 +57,7 @@ class Gateway:
         accounts: notes what was answered.
     """
 
-    stages: Stages
-    served: ServedModel
+    checkpoints: Checkpoints
     reader: AudioReader
     decoder: RecordingDecoder
     admission: Admission
@@ -66,14 +65,34 @@ class Gateway:
     uploads: UploadStore
     accounts: Accounts
 
-    def listener(self, call: BoundCall, card: ModelCard) -> CallListener:
+    def listener(self, call: Chosen) -> CallListener:
         """The pipeline for one call."""
-        return CallListener(self.stages, self.decoder, call, card, self.limits)
+        return CallListener(call.stages, self.decoder, call.bound, call.card, self.limits)
 
-    def prompter(self) -> Prompter:
+    def prompter(self, stages: Stages) -> Prompter:
         """Makes prompts of conversations."""
         max_seconds = self.limits.max_prompt_audio_seconds
-        return Prompter(self.stages, self.decoder, self.admission, max_seconds)
+        return Prompter(stages, self.decoder, self.admission, max_seconds)
+
+
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """A call, and the checkpoint that answers it.
+
+    Attributes:
+        bound: the call.
+        stages: of the checkpoint.
+        card: what is known of it.
+    """
+
+    bound: BoundCall
+    stages: Stages
+    card: ModelCard
+
+    @property
+    def context(self) -> CallContext:
+        """Deadline, tenant and the like."""
+        return self.bound.context
 
 
 class AudioServicer(audio_service_pb2_grpc.AudioServiceServicer):
@@ -97,14 +116,14 @@ class AudioServicer(audio_service_pb2_grpc.AudioServiceServicer):
     async def Ask(self, request: api.AskRequest, context: object) -> api.AskResponse:
         """The answer to a conversation."""
         gateway = self._gateway
-        card, call = self._begin(request)
+        call = self._begin(request)
         options = self._options(call, request)
         turns = gateway.reader.turns(request.conversation, call.context.tenant)
-        answer = await self._run(call, lambda: gateway.listener(call, card).converse(turns, options))
+        answer = await self._run(call, lambda: gateway.listener(call).converse(turns, options))
         result = answer.result
         gateway.accounts.note("Ask", result.usage, num_samples(result))
         return api.AskResponse(
-            model=card.name,
+            model=call.card.name,
             text=result.text,
             finish_reason=finish_reason(answer.ending),
             coverage=coverage_messages(result.coverage),
@@ -115,18 +134,18 @@ class AudioServicer(audio_service_pb2_grpc.AudioServiceServicer):
     async def Classify(self, request: api.ClassifyRequest, context: object) -> api.ClassifyResponse:
         """Which label fits best."""
         gateway = self._gateway
-        card, call = self._begin(request)
+        call = self._begin(request)
         labels = list(request.labels)
         check_labels(labels)
         threshold = request.abstain_below if request.HasField("abstain_below") else None
         recording = gateway.reader.recording(request.audio, call.context.tenant)
         options = ListenOptions(deadline=call.context.deadline, priority=call.context.priority)
         result = await self._run(
-            call, lambda: gateway.listener(call, card).classify(recording, labels, threshold, options)
+            call, lambda: gateway.listener(call).classify(recording, labels, threshold, options)
         )
         gateway.accounts.note("Classify", result.usage, num_samples(result))
         return api.ClassifyResponse(
-            model=card.name,
+            model=call.card.name,
             label=result.label or "",
             scores=score_messages(labels, result.scores or {}, result.log_probabilities or {}),
             coverage=coverage_messages(result.coverage),
@@ -138,12 +157,12 @@ class AudioServicer(audio_service_pb2_grpc.AudioServiceServicer):
     ) -> AsyncIterator[api.GenerateResponse]:
         """The answer to a conversation, as it comes."""
         gateway = self._gateway
-        card, call = self._begin(request)
+        call = self._begin(request)
         sampling = sampling_of(request.sampling)
         turns = gateway.reader.turns(request.conversation, call.context.tenant)
         async with gateway.admission.place():
-            prompted = await gateway.prompter().prompt(turns, sampling, call, card)
-            async with aclosing(self._answer(prompted, call, card)) as messages:
+            prompted = await gateway.prompter(call.stages).prompt(turns, sampling, call.bound, call.card)
+            async with aclosing(self._answer(prompted, call)) as messages:
                 async for message in messages:
                     yield message
 
@@ -157,7 +176,7 @@ class AudioServicer(audio_service_pb2_grpc.AudioServiceServicer):
     async def _heard(self, task: Task, request: Any, language: str = "") -> dict[str, Any]:
         """Fields of the response of Transcribe or Caption."""
         gateway = self._gateway
-        card, call = self._begin(request)
+        call = self._begin(request)
         options = self._options(call, request)
         refuse_constraint(options.sampling)
         options = replace(
@@ -167,44 +186,40 @@ class AudioServicer(audio_service_pb2_grpc.AudioServiceServicer):
             max_window_seconds=window_seconds_of(request.max_window_duration),
         )
         recording = gateway.reader.recording(request.audio, call.context.tenant, may_be_each=True)
-        heard: Heard = await self._run(
-            call, lambda: gateway.listener(call, card).hear(task, recording, options)
-        )
+        heard: Heard = await self._run(call, lambda: gateway.listener(call).hear(task, recording, options))
         gateway.accounts.note(task.value.capitalize(), heard.usage, heard.num_samples)
         return {
-            "model": card.name,
+            "model": call.card.name,
             "tracks": [track_message(track.channel, track.result) for track in heard.tracks],
             "usage": usage_message(heard.usage, heard.num_samples),
         }
 
-    def _begin(self, request: Any) -> tuple[ModelCard, BoundCall]:
-        """The checkpoint that a request names, and its call."""
-        card = self._gateway.served.named(request.model)
+    def _begin(self, request: Any) -> Chosen:
+        """The call, and the checkpoint that the request names."""
+        stages, card = self._gateway.checkpoints.choose(request.model)
         context = replace(current_call(), priority=priority_of(request.priority))
-        return card, BoundCall(asyncio.get_running_loop(), context)
+        return Chosen(BoundCall(asyncio.get_running_loop(), context), stages, card)
 
-    def _options(self, call: BoundCall, request: Any) -> ListenOptions:
+    def _options(self, call: Chosen, request: Any) -> ListenOptions:
         context = call.context
         return ListenOptions(
             sampling=sampling_of(request.sampling), deadline=context.deadline, priority=context.priority
         )
 
-    async def _run(self, call: BoundCall, work: Callable[[], _T]) -> _T:
+    async def _run(self, call: Chosen, work: Callable[[], _T]) -> _T:
         async with self._gateway.admission.place():
-            return await self._gateway.admission.in_thread(call, work)
+            return await self._gateway.admission.in_thread(call.bound, work)
 
-    async def _answer(
-        self, prompted: Prompted, call: BoundCall, card: ModelCard
-    ) -> AsyncGenerator[api.GenerateResponse, None]:
+    async def _answer(self, prompted: Prompted, call: Chosen) -> AsyncGenerator[api.GenerateResponse, None]:
         """Messages of a generated answer; the last one carries its end."""
         started = last = perf_counter()
-        stages, metrics = self._gateway.stages, self._gateway.accounts.metrics
+        stages, metrics = call.stages, self._gateway.accounts.metrics
         async with aclosing(coalesced(stages.generate(prompted.request, call.context))) as deltas:
             async for delta in deltas:
                 now = perf_counter()
                 metrics.record_output_tokens(len(delta.token_ids), now - last)
                 last = now
-                yield self._message(delta, prompted, card, now - started)
+                yield self._message(delta, prompted, call.card, now - started)
 
     def _message(
         self, delta: TextDelta, prompted: Prompted, card: ModelCard, seconds: float

@@ -36,8 +36,8 @@ from eureka.runtime.interceptors import KeysInterceptor, standard_interceptors
 from eureka.runtime.keys import KeyFile
 from eureka.runtime.metrics import MetricsServer, new_metrics, serve_metrics
 from eureka.runtime.settings import Settings
-from eureka.runtime.settings_sections import GatewaySettings, check_exposure
-from eureka.runtime.stages import open_stages
+from eureka.runtime.settings_sections import GatewaySettings, check_canary, check_exposure
+from eureka.runtime.stages import open_canary, open_stages
 from eureka.runtime.storage import open_store
 from eureka.runtime.tracing import open_tracer
 from eureka.spans import Tracer
@@ -54,6 +54,7 @@ from eureka.types import (
 from services.gateway.accounts import Accounts
 from services.gateway.admission import Admission
 from services.gateway.audio_service import AudioServicer, Gateway
+from services.gateway.checkpoints import Checkpoint, Checkpoints
 from services.gateway.decoding import RecordingDecoder
 from services.gateway.hearing import HearingLimits
 from services.gateway.jobs.bursts import BurstPolicy, Bursts, WatchedCluster
@@ -105,11 +106,13 @@ async def start_gateway(settings: Settings, parts: JobParts | None = None) -> Ru
         parts: queue and store of jobs; those of the settings when omitted, and no jobs where they name none.
 
     Raises:
-        InvalidInputError: OPEN_WITHOUT_KEYS, INVALID_KEYS_FILE, INCOMPLETE_TLS; and as `open_store`.
+        InvalidInputError: OPEN_WITHOUT_KEYS, INVALID_KEYS_FILE, INCOMPLETE_TLS, INCOMPLETE_CANARY; and as
+            `open_store`.
         WrongStateError: PORT_IN_USE; and as `open_store`. Nothing stays open.
     """
     section = settings.gateway
     check_exposure(section)
+    check_canary(section)
     keys = KeysInterceptor(KeyFile(section.keys_file) if section.keys_file is not None else None)
     async with AsyncExitStack() as opened:
         tracer = opened.enter_context(open_tracer(settings.tracing.config(), "gateway"))
@@ -125,11 +128,13 @@ async def _start(
     stages = open_stages(settings, tracer)
     opened.push_async_callback(stages.close)
     served = ServedModel(stages)
+    canary = _opened_canary(settings, tracer, opened)
+    checkpoints = Checkpoints(Checkpoint(stages, served), canary, section.canary_percent)
     metrics = new_metrics("gateway")
     monitor = HealthMonitor(functools.partial(probe, stages, served), SERVICES)
     pool = DecodePool(settings.audio.num_workers, DecodeLimits(**settings.audio.limits()))
     opened.callback(pool.close)
-    gateway = build_gateway(settings, stages, served, pool, Accounts(metrics, monitor))
+    gateway = build_gateway(settings, checkpoints, pool, Accounts(metrics, monitor))
     opened.callback(gateway.admission.close)
     metrics.show_waiting(lambda: gateway.admission.num_waiting)
     metrics.show_ready(lambda: monitor.is_ready)
@@ -140,7 +145,7 @@ async def _start(
         metrics.registry, section.metrics_host, section.metrics_port, shares_port=section.shares_port
     )
     opened.callback(metrics_server.stop)
-    models = ModelServicer(served, limits_message(settings))
+    models = ModelServicer(lambda: checkpoints.cards, limits_message(settings))
     server = await start_server(
         server_config(settings),
         functools.partial(_register, AudioServicer(gateway), models, JobServicer(jobs)),
@@ -150,20 +155,28 @@ async def _start(
             metrics=metrics, keys=keys, priority=Priority.INTERACTIVE, tracer=tracer
         ),
     )
-    server.run_beside(served.run())
+    for each in (served, canary.served) if canary is not None else (served,):
+        server.run_beside(each.run())
     server.run_beside(gateway.uploads.run())
     return RunningGateway(server, metrics_server, served, opened.pop_all())
 
 
+def _opened_canary(settings: Settings, tracer: Tracer, opened: AsyncExitStack) -> Checkpoint | None:
+    stages = open_canary(settings, tracer)
+    if stages is None:
+        return None
+    opened.push_async_callback(stages.close)
+    return Checkpoint(stages, ServedModel(stages))
+
+
 def build_gateway(
-    settings: Settings, stages: StageClients, served: ServedModel, pool: DecodePool, accounts: Accounts
+    settings: Settings, checkpoints: Checkpoints, pool: DecodePool, accounts: Accounts
 ) -> Gateway:
     """What calls are served with."""
     section = settings.gateway
     uploads = UploadStore(section.upload_folder, upload_limits(section))
     return Gateway(
-        stages=stages,
-        served=served,
+        checkpoints=checkpoints,
         reader=AudioReader(uploads, section.max_inline_bytes),
         decoder=RecordingDecoder(pool, settings.audio.num_workers),
         admission=Admission(section.max_concurrent, section.max_waiting),

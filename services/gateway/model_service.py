@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from eureka.api.v1 import model_service_pb2, model_service_pb2_grpc
 from eureka.clients.metadata import new_request_id
-from eureka.errors import EurekaError, NotFoundError, StageUnavailableError
+from eureka.errors import EurekaError, StageUnavailableError
 from eureka.types import CallContext, ModelCard
 from services.gateway.translate import model_message
 
@@ -53,18 +54,10 @@ class ServedModel:
             raise StageUnavailableError(message, reason="STARTING")
         return self._card
 
-    def named(self, name: str) -> ModelCard:
-        """The checkpoint of that name; empty takes the default one.
-
-        Raises:
-            NotFoundError: reason MODEL_NOT_FOUND.
-            StageUnavailableError: as `card`.
-        """
-        card = self.card
-        if name not in ("", card.name):
-            message = f"there is no model {name[:64]!r}; served: {card.name}"
-            raise NotFoundError(message, reason="MODEL_NOT_FOUND")
-        return card
+    @property
+    def is_known(self) -> bool:
+        """Whether the decoder has told."""
+        return self._card is not None
 
     async def wait(self) -> None:
         """Until the decoder has told."""
@@ -93,17 +86,17 @@ class ModelServicer(model_service_pb2_grpc.ModelServiceServicer):
     """Lists what is served.
 
     Args:
-        served: the checkpoint.
+        cards: the checkpoints that are served now, the default one first.
         limits: of the gateway.
     """
 
-    def __init__(self, served: ServedModel, limits: model_service_pb2.Limits) -> None:
-        self._served = served
+    def __init__(self, cards: Callable[[], Sequence[ModelCard]], limits: model_service_pb2.Limits) -> None:
+        self._cards = cards
         self._limits = limits
 
     async def List(
         self, request: model_service_pb2.ListRequest, context: object
     ) -> model_service_pb2.ListResponse:
         """All checkpoints, the default one first."""
-        models = [model_message(self._served.card)]
+        models = [model_message(card) for card in self._cards()]
         return model_service_pb2.ListResponse(models=models, limits=self._limits)

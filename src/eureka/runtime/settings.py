@@ -34,6 +34,7 @@ from eureka.runtime.settings_sections import (
     GatewaySettings,
     StackSettings,
     StorageSettings,
+    TargetOrNothing,
     TlsSettings,
     TritonSettings,
     VisibleSecret,
@@ -45,10 +46,6 @@ __all__ = ["AudioSettings", "Settings", "checkout_root", "known_names", "load_se
 
 PREFIX = "EUREKA_"
 DELIMITER = "__"
-
-
-TARGET_OR_NOTHING = r"^([A-Za-z0-9._:,/%\[\]-]+:\d+)?$"
-"""As `Target`, or empty."""
 
 
 class Settings(BaseSettings):
@@ -68,7 +65,7 @@ class Settings(BaseSettings):
     """Folder of real recordings with manifest.jsonl, for training, evaluation and some tests."""
     cache_folder: FolderPath = Field(Path(".cache"), validate_default=True)
     """Folder of generated material (features, synthetic speech); may be deleted at any time."""
-    target: str = Field("", pattern=TARGET_OR_NOTHING)
+    target: TargetOrNothing = Field("")
     """Gateway of the commands, host:port; empty takes the running local stack, else this process."""
     api_key: VisibleSecret = Field(SecretStr(""))
     """Key that the commands send to a gateway; never printed."""

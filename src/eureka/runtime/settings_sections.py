@@ -42,6 +42,9 @@ Port = Annotated[int, Field(ge=0, le=65_535)]
 Target = Annotated[str, Field(pattern=r"^[A-Za-z0-9._:,/%\[\]-]+:\d+$")]
 """host:port, several addresses with commas, or a gRPC target such as dns:///name:port."""
 
+TargetOrNothing = Annotated[str, Field(pattern=r"^([A-Za-z0-9._:,/%\[\]-]+:\d+)?$")]
+"""As `Target`, or empty."""
+
 Endpoint = Annotated[str, Field(pattern=r"^(https?://[A-Za-z0-9._:%\[\]-]+/?)?$")]
 """URL of a server without a path, or empty."""
 
@@ -109,6 +112,14 @@ class GatewaySettings(BaseModel):
     """The decoder service."""
     embedding_path: Literal["fused", "two_stage"] = Field("fused")
     """fused: the encoder service embeds in one call; two_stage: encoder, then adapter, pools apart."""
+    canary_encoder_target: TargetOrNothing = Field("")
+    """The encoder service of a second checkpoint; empty with canary_decoder_target: there is none."""
+    canary_adapter_target: TargetOrNothing = Field("")
+    """Its adapter service; used with two_stage."""
+    canary_decoder_target: TargetOrNothing = Field("")
+    """Its decoder service."""
+    canary_percent: int = Field(0, ge=0, le=100)
+    """Of the calls that name no model, the share that it answers; who names one gets it."""
     max_concurrent: int = Field(256, ge=1)
     """Calls that run at a time; the next ones wait."""
     max_waiting: int = Field(256, ge=0)
@@ -313,6 +324,21 @@ def check_exposure(gateway: GatewaySettings) -> None:
         "to let everybody in",
         reason="OPEN_WITHOUT_KEYS",
     )
+
+
+def check_canary(gateway: GatewaySettings) -> None:
+    """Refuse half a canary.
+
+    Raises:
+        InvalidInputError: reason INCOMPLETE_CANARY.
+    """
+    targets = {"ENCODER": gateway.canary_encoder_target, "DECODER": gateway.canary_decoder_target}
+    if gateway.embedding_path == "two_stage":
+        targets["ADAPTER"] = gateway.canary_adapter_target
+    missing = [f"EUREKA_GATEWAY__CANARY_{name}_TARGET" for name, target in targets.items() if not target]
+    if missing and (len(missing) < len(targets) or gateway.canary_percent):
+        message = f"the second checkpoint is served by all stages or by none; set {', '.join(missing)}"
+        raise InvalidInputError(message, reason="INCOMPLETE_CANARY")
 
 
 def check_tls(tls: TlsSettings) -> None:
