@@ -8,11 +8,15 @@ import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from eureka.clients.channels import ChannelConfig, open_channel
 from eureka.clients.gateway import GatewayClient
 from eureka.clients.metadata import new_traceparent, trace_id_of
+from eureka.clients.stages import StageClients
 from eureka.errors import InvalidInputError
+from eureka.types import CallContext
 from tests.helpers.otlp_receiver import OtlpReceiver, ReceivedSpan, running_receiver
 from tests.helpers.stack_user import StackUser, until
 from tests.helpers.tiny_checkpoint import write_tiny_checkpoint
@@ -139,6 +143,22 @@ def test_job_is_one_trace_from_its_creation_over_the_queue_to_the_models(
     for stage in STAGES:  # the job's id is in the request's
         calls = [line for line in logged(stack, stage) if line["event"] == "call_ended"]
         assert any(str(line["request_id"]).startswith(f"{job_id}/1/") for line in calls)
+
+
+async def test_models_inside_an_ensemble_belong_to_the_trace_too(
+    stack: StackUser, receiver: OtlpReceiver
+) -> None:
+    mine, components = new_traceparent(), stack.components()
+    channels = [open_channel(ChannelConfig(components[stage]["address"])) for stage in STAGES]
+    stages = StageClients(*channels, "fused")
+    await stages.embed([np.zeros(16_000, np.float32)], CallContext("fused-1", mine))
+    await stages.close()
+    trace = trace_id_of(mine)
+    receiver.until(lambda spans: num_models(receiver.of_trace(trace)) == 2)
+    spans = receiver.of_trace(trace)
+    asked = one(spans, "encoder", "triton/audio_frontend", "CLIENT")
+    for model in ("audio_encoder", "moe_adapter"):
+        assert one(spans, model, f"model/{model}", "SERVER").parent_id == asked.span_id
 
 
 def test_caller_that_does_not_want_to_be_recorded_is_not(

@@ -106,7 +106,7 @@ async def test_calls_carry_ids_trace_tenant_deadline_and_priority(served: tuple[
     assert stages.metadata["x-request-id"] == "the-request"
     assert stages.metadata["x-eureka-tenant"] == "a-tenant"
     assert stages.metadata["traceparent"] == TRACE
-    assert 5.0 < stages.seconds_left <= 7.0
+    assert 5.0 < stages.seconds_left < 7.2  # gRPC rounds up
     assert stages.requests[0].priority == call_pb2.PRIORITY_BULK
     await client.close()
 
