@@ -71,6 +71,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--output", type=Path, metavar="FILE", help="write the JSON report here, Markdown and items beside"
     )
     parser.add_argument("--format", default="text", choices=("text", "json"), help="what stdout gets")
+    parser.add_argument(
+        "--show", type=int, default=0, metavar="N", help="compare: the first N answers that changed, too"
+    )
     _add_nano(parser.add_argument_group("nano"))
     _add_public(parser.add_argument_group("published suites"))
 

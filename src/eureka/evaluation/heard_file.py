@@ -13,6 +13,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from eureka.errors import InvalidInputError
 from eureka.evaluation.hearing import Heard, Question
 from eureka.types import Segment, SegmentSource, Task
 
@@ -61,6 +62,19 @@ class HeardFile:
         if len(whole) < len(content):
             os.truncate(self._path, len(whole))
         return dict(_of_plain(json.loads(line)) for line in lines if line)
+
+
+def read_answers(path: Path) -> dict[Key, str]:
+    """Texts of all answers in a file, whatever made them.
+
+    Raises:
+        InvalidInputError: the file holds no answers.
+    """
+    head, *lines = path.read_text(encoding="utf-8").split("\n")
+    if not head or json.loads(head).get("format") != FORMAT:
+        raise InvalidInputError(f"{path} holds no answers of format {FORMAT}")
+    heard = (_of_plain(json.loads(line)) for line in lines if line)
+    return {key: answer.text for key, answer in heard}
 
 
 def _plain(key: Key, heard: Heard) -> dict[str, Any]:

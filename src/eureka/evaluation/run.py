@@ -18,6 +18,7 @@ from eureka import __version__
 from eureka.engine.choice import BackendChoice
 from eureka.errors import InvalidInputError
 from eureka.evaluation.arguments import PARTS, SPLITS
+from eureka.evaluation.changes import changed_items, changes_to_list, changes_to_markdown
 from eureka.evaluation.comparison import compare_files, differences_to_dict, differences_to_markdown
 from eureka.evaluation.goals import in_report_order
 from eureka.evaluation.heard_file import HeardFile, answers_path
@@ -208,10 +209,14 @@ def _compare(arguments: argparse.Namespace) -> int:
     if len(arguments.reports) != 2:
         raise InvalidInputError(f"evaluate compare takes two reports, not {len(arguments.reports)}")
     before, after, differences = compare_files(*arguments.reports)
+    changes = changed_items(*arguments.reports) if arguments.show else []
     if arguments.format == "json":
-        print(json.dumps(differences_to_dict(differences), indent=2))
+        plain = differences_to_dict(differences) | {"changed": changes_to_list(changes, arguments.show)}
+        print(json.dumps(plain, indent=2))
     else:
         print(differences_to_markdown(before, after, differences), end="")
+        if arguments.show:
+            print("\n" + changes_to_markdown(changes, arguments.show), end="")
     return 0
 
 

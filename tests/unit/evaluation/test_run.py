@@ -71,6 +71,20 @@ def test_nano_that_broke_off_asks_only_what_is_missing(pack, checkpoint, tmp_pat
     assert {line.split(":")[0] for line in told} == {"wake_words"}
 
 
+def test_compare_shows_the_answers_of_clips_that_changed(pack, checkpoint, tmp_path, capsys):
+    other = write_tiny_checkpoint(tmp_path / "other", seed=5)
+    paths = [tmp_path / "a.json", tmp_path / "b.json"]
+    for folder, path in zip((checkpoint, other), paths, strict=True):
+        words = ("nano", "--limit", "3", "--parts", "digits", "--workers", "1", "--output", str(path))
+        assert run.main(parsed(*words), folder, pack) == 0
+    capsys.readouterr()
+    words = ("compare", *map(str, paths), "--format", "json", "--show", "2")
+    assert run.main(parsed(*words), checkpoint, pack) == 0
+    changed = json.loads(capsys.readouterr().out)["changed"]
+    assert len(changed) == 2
+    assert all(each["before"] != each["after"] and each["item"] for each in changed)
+
+
 def test_evaluate_tells_progress(pack, checkpoint):
     told = []
     run.evaluate_checkpoint(

@@ -136,7 +136,7 @@ class RecordFile:
     def _read(self) -> dict[str, Record]:
         content = self._path.read_bytes()
         whole = content[: content.rfind(b"\n") + 1]
-        head, *lines = whole.decode("utf-8").splitlines() or [""]
+        head, *lines = whole.decode("utf-8").split("\n")
         if head + "\n" != self._head:
             message = f"{self._path} holds another run, or the same one of another checkpoint or data; "
             raise InvalidInputError(
@@ -144,7 +144,7 @@ class RecordFile:
             )
         if len(whole) < len(content):
             os.truncate(self._path, len(whole))
-        records = (Record.from_plain(json.loads(line)) for line in lines)
+        records = (Record.from_plain(json.loads(line)) for line in lines if line)
         return {record.item_id: record for record in records}
 
 
@@ -153,17 +153,27 @@ def items_path(report: Path) -> Path:
     return report.with_suffix(".items.jsonl")
 
 
+def read_records(path: Path) -> dict[str, Record]:
+    """Item -> record, of any run.
+
+    Raises:
+        InvalidInputError: the file holds no records.
+    """
+    head, *lines = path.read_text(encoding="utf-8").split("\n")
+    if not head or json.loads(head).get("format") != FORMAT:
+        raise InvalidInputError(f"{path} holds no records of format {FORMAT}")
+    records = (Record.from_plain(json.loads(line)) for line in lines if line)
+    return {record.item_id: record for record in records}
+
+
 def read_row_counts(path: Path) -> dict[str, dict[str, Counts]]:
     """Row -> item -> what it contributes; a metric's rows of single groups are named METRIC [GROUP].
 
     Raises:
         InvalidInputError: the file holds no records.
     """
-    head, *lines = path.read_text(encoding="utf-8").splitlines() or [""]
-    if not head or json.loads(head).get("format") != FORMAT:
-        raise InvalidInputError(f"{path} holds no records of format {FORMAT}")
     rows: dict[str, dict[str, Counts]] = {}
-    for record in (Record.from_plain(json.loads(line)) for line in lines):
+    for record in read_records(path).values():
         for metric, counts in record.scores.items():
             for row in (metric, *(group_row(metric, group) for group in record.groups)):
                 rows.setdefault(row, {})[record.item_id] = counts

@@ -16,6 +16,7 @@ from eureka.clients.gateway import GatewayClient
 from eureka.dataflux.weakness import read_weakness
 from eureka.errors import InvalidInputError, NotFoundError, StageUnavailableError
 from eureka.evaluation.arguments import PUBLIC_SUITES
+from eureka.evaluation.changes import changed_items, changes_to_markdown
 from eureka.evaluation.comparison import compare_files
 from eureka.evaluation.suites.captions import JUDGED
 from eureka.evaluation.suites.command import run_suite
@@ -213,16 +214,17 @@ def test_gateway_gives_what_the_engine_gives(name, data, checkpoint, engine, tmp
 
 
 class Echo(KeptOpen):
-    """Chooses the first label, whatever is asked."""
+    """Chooses the first label, and says one thing, whatever is asked."""
 
     num_at_once = 2
 
-    def __init__(self):
+    def __init__(self, said="rain"):
         super().__init__(None)
-        self.identity = {"model": "echo", "backend": "none", "numerics": "none"}
+        self.identity = {"model": f"echo of {said}", "backend": "none", "numerics": "none"}
+        self._said = said
 
     def answer(self, pcm, inquiry):
-        return Reply(inquiry.labels[0] if inquiry.labels else "rain")
+        return Reply(inquiry.labels[0] if inquiry.labels else self._said)
 
 
 def test_confusion_beside_the_report_is_what_dataflux_reads(data, tmp_path):
@@ -235,6 +237,18 @@ def test_confusion_beside_the_report_is_what_dataflux_reads(data, tmp_path):
     weakness = read_weakness(str(confusion_path(path)), 2.0)
     assert weakness.categories == {"mixed/first": 4.0, "sound/what": 2.25}
     assert weakness.phrases["siren"] > weakness.phrases["rain"] == 1.0
+
+
+def test_answers_that_changed_are_shown_beside_what_is_right(data, engine, tmp_path):
+    paths = [tmp_path / "a.json", tmp_path / "b.json"]
+    run("questions", data, Echo(), paths[0])
+    assert changed_items(paths[0], paths[0]) == []
+    run("questions", data, Echo("siren"), paths[1])
+    first = changed_items(*paths)[0]
+    assert (first.item, first.asked, first.reference) == ("0000000.flac/0", "answer", "rain")
+    assert (first.before, first.after, first.scores) == ("rain", "siren", ("accuracy_parsed",))
+    table = changes_to_markdown(changed_items(*paths), 1)
+    assert table.startswith("3 answers changed; the first 1:") and table.count("0000000.flac/0") == 1
 
 
 @pytest.mark.parametrize("name", JUDGED_SUITES)
