@@ -20,14 +20,17 @@ def render_all(folder: Path) -> list[Path]:
     folder.mkdir(parents=True, exist_ok=True)
     names = sorted(path.stem.removeprefix("values-") for path in CHART.glob("values-*.yaml"))
     written = []
-    with tempfile.TemporaryDirectory() as scratch:
-        # The Secrets that values name belong to the operator: here nobody has made them.
-        with KubeApi(refuses_dangling=False) as api, Helm(api, Path(scratch)) as helm:
-            for name in names:
-                path = folder / f"{name}.yaml"
-                release = helm.rendered(values_file(name))
-                path.write_text(release.text + "".join(f"---\n{text}\n" for text in release.hook_texts))
-                written.append(path)
+    # The Secrets that values name belong to the operator: here nobody has made them.
+    with (
+        tempfile.TemporaryDirectory() as scratch,
+        KubeApi(refuses_dangling=False) as api,
+        Helm(api, Path(scratch)) as helm,
+    ):
+        for name in names:
+            path = folder / f"{name}.yaml"
+            release = helm.rendered(values_file(name))
+            path.write_text(release.text + "".join(f"---\n{text}\n" for text in release.hook_texts))
+            written.append(path)
     return written
 
 

@@ -117,8 +117,13 @@ def batches_may_have_jobs(release: Release) -> None:
     mounts = {mount["name"]: mount["mountPath"] for mount in gateway["containers"][0]["volumeMounts"]}
     assert mounts["burst"] == "/etc/eureka/burst"
     rules = release.find("Role", "burst")["rules"]
-    assert [(rule["apiGroups"], rule["resources"]) for rule in rules] == [(["batch"], ["jobs"])]
+    assert [(rule["apiGroups"], rule["resources"]) for rule in rules] == [
+        (["batch"], ["jobs"]),
+        ([""], ["configmaps"]),
+    ]
     assert not {"*", "patch", "update", "deletecollection"} & set(rules[0]["verbs"])
+    assert rules[1]["verbs"] == ["get"] and rules[1]["resourceNames"] == ["eureka-burst-template"]
+    assert settings["EUREKA_BURST__OWNER"] == "ConfigMap/eureka-burst-template"
 
 
 def two_checkpoints_are_served(release: Release) -> None:
