@@ -47,12 +47,12 @@ def _due(parts: WorkerParts, keys: JobKeys, facts: JobFacts) -> Due:
         return Due(1, delete=True)
     if facts.is_deleted or not facts.has_spec or facts.latest is None:
         if state_of(facts) is not None:
-            parts.backlog.note(keys, parts.jobs.spec(keys).lane.value, None)
+            parts.backlog.note(keys, lane_of(parts, keys), None)
         return due(facts, None, lambda _: Claimed(False, 0), is_late=_is_late(parts, keys, facts))
     if facts.latest.result is not None:
         return due(facts, None, lambda _: Claimed(False, 0))
     view, number = view_of(parts.jobs, keys), facts.latest.number
-    parts.backlog.note(keys, parts.jobs.spec(keys).lane.value, view)
+    parts.backlog.note(keys, lane_of(parts, keys), view)
     is_late = _is_late(parts, keys, facts)
     names = {i: WindowRef(keys, number, i).key for i in (view.latest.missing if view else ())}
     marked = parts.marks.marked(names.values())

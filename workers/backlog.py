@@ -7,12 +7,15 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from eureka.clients.task_queue import LANES
+from eureka.clients.task_queue import BURST_LANE, LANES
 from eureka.clients.work_record import QueuedMarks
 from eureka.jobs.reading import JobView
 from eureka.runtime.job_metrics import JobMetrics, LaneBacklog
 from eureka.storage.keys import JobKeys, created_time
 from eureka.types import SAMPLE_RATE_HZ
+
+BURST = "burst"
+"""What is left of all batches that have workers of their own; workers of the lanes need not grow for it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +23,7 @@ class JobLeft:
     """What is left of one job.
 
     Attributes:
-        lane: its queue.
+        lane: its lane, or `BURST`.
         created: when it was made, in seconds since 1970.
         is_planned: whether its windows are known.
         audio_seconds: of those that have not ended.
@@ -47,7 +50,8 @@ class Backlog:
         self._jobs: dict[JobKeys, JobLeft] = {}
 
     def note(self, keys: JobKeys, lane: str, view: JobView | None) -> None:
-        """A job that has not ended; `view` is None before its plan."""
+        """A job that has not ended, and where it is queued; `view` is None before its plan."""
+        lane = BURST if lane.startswith(BURST_LANE) else lane
         seconds = 0.0 if view is None else _missing_seconds(view)
         created = created_time(keys.job_id).timestamp()
         with self._lock:
@@ -67,7 +71,7 @@ class Backlog:
         """What is left in each lane at `now`, seconds since 1970; without what waits in the queue."""
         with self._lock:
             jobs = list(self._jobs.values())
-        return {lane: _summed([left for left in jobs if left.lane == lane], now) for lane in LANES}
+        return {lane: _summed([left for left in jobs if left.lane == lane], now) for lane in (*LANES, BURST)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +95,7 @@ class ShownBacklog:
         self.backlog.forget_before(started)
         now = self.utc()
         lanes = {
-            lane: replace(left, tasks_waiting=self.marks.num_waiting(lane))
+            lane: replace(left, tasks_waiting=self.marks.num_waiting(lane)) if lane in LANES else left
             for lane, left in self.backlog.lanes(now).items()
         }
         self.metrics.record_sweep(now, ended - started, lanes)

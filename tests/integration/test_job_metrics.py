@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from redis import Redis
 
+from eureka.clients.task_queue import burst_lane
 from eureka.storage.keys import JobKeys
 from eureka.types import TextRequest
 from tests.helpers.job_rig import NOW, JobRig, WatchedStore, tone_model
@@ -130,6 +131,15 @@ def test_only_the_worker_that_sweeps_shows_what_is_left(rig: JobRig, worker: Mak
     holder.sweep()
     assert shown(first, "eureka_jobs_unfinished", lane="default", state="PENDING") is None
     assert shown(second, "eureka_jobs_unfinished", lane="default", state="PENDING") == 1
+
+
+def test_batch_with_workers_of_its_own_is_no_load_of_its_lane(rig: JobRig, worker: MakeWorker) -> None:
+    one = worker()
+    backlog = one.parts.backlog
+    backlog.note(rig.create(AUDIO), "default", None)
+    backlog.note(rig.create(AUDIO, 1), burst_lane("012345678901-0123456789abcdef"), None)
+    lanes = backlog.lanes(NOW.timestamp())
+    assert lanes["default"].num_pending == lanes["burst"].num_pending == 1
 
 
 def test_deleted_job_leaves_the_backlog(rig: JobRig, worker: MakeWorker) -> None:
