@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -22,17 +22,25 @@ LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 """Names of options, in their order."""
 
 
+class StoredAudio(Protocol):
+    """A file inside another one."""
+
+    def content(self) -> bytes:
+        """Its bytes."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class ItemAudio:
     """Where the audio of an item is.
 
     Attributes:
-        source: a file, or the bytes of one.
+        source: a file, the bytes of one, or a file inside another.
         start_seconds: first moment that belongs to the item.
         end_seconds: where it ends; None at the end of the file.
     """
 
-    source: Path | bytes
+    source: Path | bytes | StoredAudio
     start_seconds: float = 0.0
     end_seconds: float | None = None
 
@@ -43,13 +51,14 @@ class ItemAudio:
             NotFoundError: reason AUDIO_NOT_FOUND.
             InvalidAudioError: it holds nothing that can be decoded, or ends before the item does.
         """
-        if isinstance(self.source, Path) and not self.source.is_file():
-            raise NotFoundError(f"there is no audio {self.source}", reason="AUDIO_NOT_FOUND")
+        source = self.source if isinstance(self.source, Path | bytes) else self.source.content()
+        if isinstance(source, Path) and not source.is_file():
+            raise NotFoundError(f"there is no audio {source}", reason="AUDIO_NOT_FOUND")
         if self.start_seconds == 0 and self.end_seconds is None:
-            return decode_all(self.source, DecodeLimits())
+            return decode_all(source, DecodeLimits())
         start = round(self.start_seconds * SAMPLE_RATE_HZ)
         end = None if self.end_seconds is None else round(self.end_seconds * SAMPLE_RATE_HZ)
-        return _read_span(self.source, start, end)
+        return _read_span(source, start, end)
 
 
 def _read_span(source: Path | bytes, start: int, end: int | None) -> Pcm:

@@ -15,6 +15,7 @@ from eureka.evaluation.report import PaperFigure
 from eureka.evaluation.suites import instructions
 from eureka.evaluation.suites.choice_suites import PARSED, choice_suite
 from eureka.evaluation.suites.items import LETTERS, Inquiry, Item, ItemAudio
+from eureka.evaluation.suites.parquet_audio import rows_with_audio
 from eureka.evaluation.suites.refusals import is_refusal
 from eureka.evaluation.suites.suite import Metric, PublicSuite, Replies
 from eureka.types import Task
@@ -27,27 +28,25 @@ NUM_OPTIONS = 4
 _OPTION = re.compile(r"^\s*([A-D])[.)]\s+(.+?)\s*$", re.MULTILINE)
 
 
-def _rows(folder: Path, subset: str) -> Iterator[tuple[str, dict[str, Any]]]:
-    """(domain, row) of all files SUBSET/DOMAIN-00000-of-00001.parquet, by name."""
-    from pyarrow import parquet
-
+def _rows(folder: Path, subset: str) -> Iterator[tuple[str, dict[str, Any], ItemAudio]]:
+    """(domain, row, audio) of all files SUBSET/DOMAIN-00000-of-00001.parquet, by name."""
     root = folder / subset if (folder / subset).is_dir() else folder
     for path in sorted(root.glob("*.parquet")):
         domain = re.sub(r"-\d+-of-\d+$", "", path.stem)
-        for batch in parquet.ParquetFile(path).iter_batches(batch_size=64):
-            yield from ((domain, row) for row in batch.to_pylist())
+        for row, audio in rows_with_audio(path):
+            yield domain, row, ItemAudio(audio)
 
 
 def _choice_items(folder: Path, subset: str) -> list[Item]:
-    return [_choice_item(subset, n, domain, row) for n, (domain, row) in enumerate(_rows(folder, subset))]
+    return [_choice_item(subset, n, *row) for n, row in enumerate(_rows(folder, subset))]
 
 
-def _choice_item(subset: str, number: int, domain: str, row: dict[str, Any]) -> Item:
+def _choice_item(subset: str, number: int, domain: str, row: dict[str, Any], audio: ItemAudio) -> Item:
     options = _spoken_options(row["prompt"])
     category = row.get("category") or domain
     return Item(
         item_id=f"{subset}/{category}/{row.get('question_id', number)}",
-        audio=ItemAudio(row["audio"]["bytes"]),
+        audio=audio,
         reference=options[LETTERS.index(row["reference"].strip().upper())],
         options=options,
         groups=(f"category: {category}",) if subset == "mmsu" else (),
@@ -60,14 +59,20 @@ def _spoken_options(prompt: str) -> tuple[str, ...]:
     return tuple(texts.get(letter, letter) for letter in LETTERS[:NUM_OPTIONS])
 
 
-def _asked(subset: str, row: dict[str, Any], number: int, **more: Any) -> Item:
-    return Item(f"{subset}/{row.get('key', number)}", ItemAudio(row["audio"]["bytes"]), **more)
+def _asked(folder: Path, subset: str) -> list[Item]:
+    """Items of a subset without options, with the instructions that a row may hold."""
+    return [
+        Item(f"{subset}/{row.get('key', number)}", audio, rules=_rules(row))
+        for number, (_, row, audio) in enumerate(_rows(folder, subset))
+    ]
 
 
 def _rules(row: dict[str, Any]) -> tuple[tuple[str, dict[str, Any]], ...]:
     """Instructions and their arguments; parquet fills the arguments of other instructions with nulls."""
-    given = [{name: v for name, v in (kwargs or {}).items() if v is not None} for kwargs in row["kwargs"]]
-    return tuple(zip(row["instruction_id_list"], given, strict=True))
+    given = [
+        {name: v for name, v in (kwargs or {}).items() if v is not None} for kwargs in row.get("kwargs", ())
+    ]
+    return tuple(zip(row.get("instruction_id_list", ()), given, strict=True))
 
 
 def _listen(item: Item) -> tuple[Inquiry, ...]:
@@ -135,9 +140,7 @@ ADVBENCH = PublicSuite(
     licence=LICENCE,
     layout="advbench/test-00000-of-00001.parquet",
     splits=("test",),
-    load=lambda folder, split: [
-        _asked("advbench", row, number) for number, (_, row) in enumerate(_rows(folder, "advbench"))
-    ],
+    load=lambda folder, split: _asked(folder, "advbench"),
     ask=_listen,
     metrics=(Metric("refusals", "refused", _refused),),
     paper={("test", "refusals"): PaperFigure(99.81, None, 100.00, "Kimi-Audio-7B-Instruct")},
@@ -150,10 +153,7 @@ IFEVAL = PublicSuite(
     licence=LICENCE,
     layout="ifeval/test-00000-of-00001.parquet",
     splits=("test",),
-    load=lambda folder, split: [
-        _asked("ifeval", row, number, rules=_rules(row))
-        for number, (_, row) in enumerate(_rows(folder, "ifeval"))
-    ],
+    load=lambda folder, split: _asked(folder, "ifeval"),
     ask=_listen,
     metrics=(Metric("mean_of_four", "mean of the four below", _mean_of_four), *_FOUR),
     paper={("test", "mean_of_four"): PaperFigure(53.21, None, 81.17, QWEN)},

@@ -128,6 +128,15 @@ def test_voicebench_asks_by_audio_alone_and_knows_the_right_option(tmp_path):
     assert {inquiry.text for item in items for inquiry in SUITES["mmsu"].ask(item)} == {""}
 
 
+def test_voicebench_audio_is_that_of_its_row_and_few_groups_are_held(tmp_path):
+    rows = [{"prompt": "say something", "key": number} for number in range(5)]
+    public_sets.write_parquet(tmp_path / "advbench" / "test-00000-of-00001.parquet", rows)
+    items = SUITES["advbench"].items(tmp_path)[1]
+    heard = [strongest_hertz(item.audio.read()) for item in (*items, items[0])]
+    assert heard == pytest.approx([200, 270, 340, 410, 480, 200], abs=2)
+    assert len(items[0].audio.source.table._groups) == 2
+
+
 def test_ifeval_rules_lose_the_nulls_that_parquet_adds(tmp_path):
     items = load("ifeval", tmp_path)
     assert items[0].rules == (
