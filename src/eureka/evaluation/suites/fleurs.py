@@ -20,18 +20,16 @@ def loader(language: str) -> Loader:
     def load(folder: Path, split: str) -> list[Item]:
         root = next((r for r in (folder / "data" / language, folder / language) if r.is_dir()), folder)
         with open(root / f"{split}.tsv", encoding="utf-8", newline="") as lines:
-            rows = list(csv.DictReader(lines, COLUMNS, delimiter="\t", quoting=csv.QUOTE_NONE))
-        audio = root / "audio" / split
-        return [
-            Item(
-                row["file_name"].removesuffix(".wav"),
-                ItemAudio(audio / row["file_name"]),
-                row["transcription"],
-            )
-            for row in rows
-        ]
+            cells = list(csv.reader(lines, delimiter="\t", quoting=csv.QUOTE_NONE))
+        rows = [dict(zip(COLUMNS, row, strict=True)) for row in cells]
+        return [_item(root / "audio" / split, row) for row in rows]
 
     return load
+
+
+def _item(audio: Path, row: dict[str, str]) -> Item:
+    name = row["file_name"]
+    return Item(name.removesuffix(".wav"), ItemAudio(audio / name), row["transcription"])
 
 
 _SOURCE = "huggingface.co/datasets/google/fleurs"

@@ -5,6 +5,7 @@ They are put as in training: plain, or with the options named, and answered by t
 
 from __future__ import annotations
 
+import tarfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -21,11 +22,14 @@ SPLITS = ("all", "dev", "train")
 
 def load(folder: Path, split: str) -> list[Item]:
     """Questions of the shards *.tar in the folder, else of its manifest.jsonl; one item a question."""
-    return [
-        _item(source, number, question)
-        for source in _sources(folder, split)
-        for number, question in enumerate(source.clip.questions)
-    ]
+    try:
+        return [
+            _item(source, number, question)
+            for source in _sources(folder, split)
+            for number, question in enumerate(source.clip.questions)
+        ]
+    except tarfile.TarError as error:
+        raise ValueError(f"a shard is no tar file: {error}") from error
 
 
 def _sources(folder: Path, split: str) -> Iterator[SourceClip]:

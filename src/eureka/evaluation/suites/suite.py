@@ -80,7 +80,7 @@ class PublicSuite:
         """The split that is meant, and its items.
 
         Raises:
-            InvalidInputError: there is no such split, or a file is not in the published format.
+            InvalidInputError: there is no such split; or a file is not in the published format (BAD_DATASET).
             NotFoundError: reason DATASET_NOT_FOUND; says where to get the data and how they must lie.
         """
         chosen = split or self.splits[0]
@@ -94,6 +94,11 @@ class PublicSuite:
             items = self.load(folder, chosen)
         except FileNotFoundError as error:
             raise self._missing(f"there is no {error.filename}") from error
+        except (LookupError, TypeError, ValueError, AttributeError, OSError) as error:
+            message = (
+                f"what lies in {folder} is not {self.title} as it was published ({self.layout}): {error!r}"
+            )
+            raise InvalidInputError(message, reason="BAD_DATASET") from error
         if not items:
             raise self._missing(f"{folder} holds no item of {chosen}")
         return chosen, items

@@ -51,6 +51,35 @@ def test_missing_data_say_where_they_come_from(name, tmp_path):
         assert SUITES[name].layout in caught.value.message
 
 
+@pytest.mark.parametrize(
+    ("name", "file", "content"),
+    [
+        ("librispeech", "LibriSpeech/test-clean/61/70968/61-70968.trans.txt", b"\xff\xfe"),
+        ("fleurs-en", "data/en_us/test.tsv", b"1\ta.wav\tonly three\n"),
+        ("wenetspeech", "WenetSpeech.json", b'{"audios": [{"aid": "x", "segments": [{}]}]}'),
+        ("mmau", "mmau-test-mini.json", b'[{"id": 1}]'),
+        ("mmau", "mmau-test-mini.json", b"{}"),
+        ("mmar", "MMAR-meta.json", b"no json"),
+        ("mmsu", "mmsu/biology-00000-of-00001.parquet", b"no parquet"),
+        ("ravdess", "Actor_12/03-01-99-01-02-01-12.wav", b""),
+        ("crema-d", "AudioWAV/1001_DFA_XXX_XX.wav", b""),
+        ("esc50", "meta/esc50.csv", b"name\na.wav\n"),
+        (
+            "desed",
+            "dataset/metadata/eval/public.tsv",
+            b"filename\tonset\toffset\tevent_label\na\tx\t1\tDog\n",
+        ),
+        ("questions", "made-00000.tar", b"no archive"),
+    ],
+)
+def test_file_in_another_format_is_refused(name, file, content, tmp_path):
+    public_sets.WRITERS[name](tmp_path)
+    (tmp_path / file).write_bytes(content)
+    with pytest.raises(InvalidInputError) as caught:
+        SUITES[name].items(tmp_path)
+    assert caught.value.reason == "BAD_DATASET"
+
+
 def test_unknown_split_and_suite_name_those_that_there_are(tmp_path):
     with pytest.raises(InvalidInputError, match="test-clean, test-other"):
         SUITES["librispeech"].items(tmp_path, "test")
