@@ -18,7 +18,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs, unquote, urlsplit
 
 import yaml
 
@@ -190,7 +190,7 @@ class _Answers(BaseHTTPRequestHandler):
         known = discovery(path) if self.command == "GET" else None
         if known is not None:
             return self._send(200, known)
-        text = self.kube.proxied.get(path.removeprefix("/api/v1/"))
+        text = self.kube.proxied.get(unquote(path).removeprefix("/api/v1/"))
         if text is not None:
             return self._send(200, text, "text/plain")
         address = address_of(path)

@@ -14,6 +14,7 @@ from collections.abc import Sequence
 
 from eureka import __version__
 from eureka.cli import (
+    cluster_commands,
     dataflux_commands,
     evaluate_command,
     jobs_commands,
@@ -68,6 +69,7 @@ def build_parser() -> argparse.ArgumentParser:
         train_command,
         evaluate_command,
         dataflux_commands,
+        cluster_commands,
     )
     for module in modules:
         module.add_parsers(commands)

@@ -21,7 +21,6 @@
 {{- $_ := set $given "EUREKA_BURST__NAMESPACE" $root.Release.Namespace -}}
 {{- $_ := set $given "EUREKA_BURST__OWNER" (printf "ConfigMap/%s-burst-template" (include "eureka.fullname" $root)) -}}
 {{- $_ := set $given "EUREKA_BURST__WORKERS" (toString $root.Values.burst.workers) -}}
-{{- $_ := set $given "EUREKA_BURST__OWNER" (printf "ConfigMap/%s-burst-template" (include "eureka.fullname" $root)) -}}
 {{- end -}}
 {{- if $root.Values.canary.enabled -}}
 {{- range $stage := include "eureka.stages" $root | fromJsonArray -}}

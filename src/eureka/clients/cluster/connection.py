@@ -20,6 +20,9 @@ from eureka.errors import (
 REQUEST_SECONDS = 5.0
 """Until the API server has answered; a caller of the gateway may wait meanwhile."""
 
+_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
+"""Where a pod finds its service account."""
+
 _NOT_SENT_AGAIN = 0
 """Retries of urllib3: who asks decides what may be asked twice."""
 
@@ -55,6 +58,16 @@ def open_cluster(kubeconfig: Path | None = None, context: str | None = None) -> 
         raise _no_cluster(kubeconfig, error) from error
     configuration.retries = _NOT_SENT_AGAIN
     return kubernetes.client.ApiClient(configuration)
+
+
+def default_namespace(kubeconfig: Path | None = None, context: str | None = None) -> str:
+    """The namespace of the pod that this runs in, else that of a context of the kubeconfig."""
+    if kubeconfig is None and context is None and _is_in_cluster():
+        return (_ACCOUNT / "namespace").read_text().strip()
+    kubernetes = _kubernetes()
+    contexts, current = kubernetes.config.list_kube_config_contexts(str(kubeconfig) if kubeconfig else None)
+    chosen = current if context is None else next(one for one in contexts if one["name"] == context)
+    return str(chosen["context"].get("namespace") or "default")
 
 
 @contextmanager
@@ -111,7 +124,7 @@ def _no_cluster(kubeconfig: Path | None, error: Exception) -> EurekaError:
 
 
 def _is_in_cluster() -> bool:
-    return Path("/var/run/secrets/kubernetes.io/serviceaccount/token").is_file()
+    return (_ACCOUNT / "token").is_file()
 
 
 def _kubernetes() -> Any:
