@@ -6,6 +6,9 @@ import json
 import os
 import shutil
 import signal
+import subprocess
+import sys
+import textwrap
 from pathlib import Path
 
 import psutil
@@ -51,6 +54,23 @@ def test_file_is_heard_through_the_stack_as_in_one_process(running: StackUser, n
     local = running.run("transcribe", str(noise), "--format", "json", "--local")
     assert "in this process" not in served.stderr
     assert json.loads(served.stdout)["text"] == json.loads(local.stdout)["text"]
+
+
+def test_command_of_helm_test_hears_a_sentence_through_the_stack(
+    running: StackUser, repo_root: Path, tmp_path: Path
+) -> None:
+    template = (repo_root / "helm/eureka/templates/tests/caption.yaml").read_text()
+    script = template.split("- |\n", 1)[1].split("      env:", 1)[0]
+    assert "{{" not in script  # what runs in the pod is this text
+    environment = {
+        "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+        "EUREKA_TARGET": running.components()["gateway"]["address"],
+    }
+    command = ["sh", "-ec", textwrap.dedent(script)]
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    heard = json.loads(done.stdout)
+    assert heard["task"] == "caption" and heard["audio_seconds"] > 1
 
 
 def test_killed_service_is_started_again(running: StackUser, noise: Path) -> None:

@@ -275,8 +275,8 @@ def test_fault_in_the_chart_is_noticed(
         toggle.check(helm.rendered(values, broken))
 
 
-def test_nothing_of_a_toggle_is_there_when_it_is_off(ready_made: dict[str, Release]) -> None:
-    kinds = {one["kind"] for one in ready_made["dev"].manifests}
+def test_nothing_of_a_toggle_is_there_when_it_is_off(helm: Helm) -> None:
+    kinds = {one["kind"] for one in helm.rendered(operated("dev")).manifests}
     off = {"ScaledObject", "HorizontalPodAutoscaler", "Certificate", "Role", "RoleBinding", "Ingress"}
     assert not kinds & (off | {"GRPCRoute", "ServiceMonitor", "PrometheusRule", "NetworkPolicy"})
 
