@@ -14,6 +14,8 @@ PYTHONS := python3.11 python3.12 python3
 DEBIAN_PACKAGES := espeak-ng libespeak-ng1 flite
 # A real S3 server: what is said of object stores is tested against one.
 S3_PACKAGES := radosgw ceph-mon ceph-osd
+# Compiles the native kernels, and runs them as older processors would; without it ONNX Runtime computes.
+KERNEL_PACKAGES := g++ qemu-user
 # The queue of jobs, in the local stack and in tests.
 QUEUE_PACKAGES := redis-server
 # promtool, which reads alerts and dashboards and makes alerts fire in tests.
@@ -34,7 +36,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 PYTEST := $(BIN)/python -m pytest
 
-.PHONY: help demo test test-large chaos lint render helm bench bench-peers bench-serving bench-jobs clean speech-engines queue-server s3-server alert-tools buf
+.PHONY: kernel-tools help demo test test-large chaos lint render helm bench bench-peers bench-serving bench-jobs clean speech-engines queue-server s3-server alert-tools buf
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -42,13 +44,13 @@ help: ## list the targets
 demo: $(VENV)/.ready-demo speech-engines queue-server ## hear a sample made on the spot (SEED=n), or a file (AUDIO=path)
 	@$(BIN)/python -m eureka.cli.demo $(if $(SEED),--seed $(SEED)) $(if $(AUDIO),--audio "$(AUDIO)") --served
 
-test: $(VENV)/.ready-dev speech-engines queue-server s3-server alert-tools helm ## all tests but the large and the slow ones
+test: kernel-tools $(VENV)/.ready-dev speech-engines queue-server s3-server alert-tools helm ## all tests but the large and the slow ones
 	@$(PYTEST) -n 2 --dist loadfile
 
-test-large: $(VENV)/.ready-dev ## a random checkpoint in the shape of the 1.7B model (6 GB of disk), an hour of audio
+test-large: kernel-tools $(VENV)/.ready-dev ## a random checkpoint in the shape of the 1.7B model (6 GB of disk), an hour of audio
 	@$(PYTEST) -m large --timeout 1800
 
-chaos: $(VENV)/.ready-dev queue-server s3-server ## kill parts of the running stack, soak it: tests too slow for every day
+chaos: kernel-tools $(VENV)/.ready-dev queue-server s3-server ## kill parts of the running stack, soak it: tests too slow for every day
 	@$(PYTEST) -m slow --timeout 1800
 
 lint: $(VENV)/.ready-dev buf ## style, types, import floors and protos
@@ -86,9 +88,9 @@ clean: ## remove caches and build outputs; .venv, .cache and runs stay
 # What the demo needs, and what developers need. Both install the package in place (editable).
 $(VENV)/.ready-demo: EXTRA := demo
 $(VENV)/.ready-dev: EXTRA := dev
-$(VENV)/.ready-demo $(VENV)/.ready-dev: pyproject.toml constraints.txt | $(BIN)/python
+$(VENV)/.ready-demo $(VENV)/.ready-dev: pyproject.toml constraints.txt setup.py $(wildcard src/eureka/engine/native/csrc/*) | $(BIN)/python
 	@echo "Installing the packages of [$(EXTRA)] into $(VENV)/ (once; some minutes on a slow line)"
-	@$(BIN)/python -m pip install --quiet -c constraints.txt setuptools
+	@$(BIN)/python -m pip install --quiet -c constraints.txt pybind11 setuptools
 	@$(BIN)/python -m pip install --quiet --no-build-isolation -c constraints.txt -e ".[$(EXTRA)]"
 	@touch $@
 
@@ -131,6 +133,16 @@ speech-engines:
 	  command -v $$engine >/dev/null || \
 	    echo "Left out: synthetic speech by $$engine (not installed; Debian package $$engine)"; \
 	done
+
+# Never fails: without a compiler the package installs all the same, and the tests of the kernels skip by name.
+kernel-tools:
+	@if command -v g++ >/dev/null && command -v qemu-x86_64 >/dev/null; then exit 0; fi; \
+	if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+	  echo "Installing Debian packages: $(KERNEL_PACKAGES)"; \
+	  { apt-get update -qq && DEBIAN_FRONTEND=noninteractive \
+	    apt-get install -y -qq --no-install-recommends $(KERNEL_PACKAGES) >/dev/null; } || true; \
+	fi; \
+	command -v g++ >/dev/null || echo "Left out: the native kernels (no C++ compiler; Debian package g++)"
 
 # Never fails: without it the tests of S3 skip by name, or fail where CI=true.
 s3-server:

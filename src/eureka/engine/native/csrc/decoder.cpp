@@ -56,7 +56,28 @@ void Decoder::set_head(const float* weight, const float* last_norm) {
   fill(last_norm_, last_norm, shape_.width);
 }
 
-void Decoder::set_table(const float* table) { fill(table_, table, shape_.vocabulary * shape_.width); }
+void Decoder::set_table(const float* table) {
+  const int64_t count = shape_.vocabulary * shape_.width;
+  table_.reset(count * bytes_of(cache_type_));
+  if (cache_type_ == Type::f32) {
+    std::memcpy(table_.data(), table, count * sizeof(float));
+  } else {
+    auto* halves = reinterpret_cast<uint16_t*>(table_.data());
+    for (int64_t i = 0; i < count; ++i) halves[i] = bf16_of(table[i]);
+  }
+}
+
+void Decoder::embed(int64_t token, float* out) const {
+  const uint8_t* row = table_.data() + token * shape_.width * bytes_of(cache_type_);
+  if (cache_type_ == Type::f32) {
+    std::memcpy(out, row, shape_.width * sizeof(float));
+    return;
+  }
+  for (int64_t i = 0; i < shape_.width; ++i) {
+    const uint32_t bits = static_cast<uint32_t>(reinterpret_cast<const uint16_t*>(row)[i]) << 16;
+    std::memcpy(out + i, &bits, sizeof(float));
+  }
+}
 
 void Decoder::linear(const PackedLinear& layer, const float* x, int64_t n, int64_t width, float* y, bool add) {
   const Rows rows = converted_.rows(kernels_, layer.type(), x, width, n, width, layer.inner());
@@ -190,8 +211,7 @@ void Decoder::generate(int64_t n, const int64_t* slots, const int64_t* tokens, c
     const auto count = static_cast<int64_t>(live.size());
     for (int64_t i = 0; i < count; ++i) {
       slot[i] = slots[live[i]], place[i] = places[live[i]] + step, wanted[i] = i;
-      std::memcpy(&embeds[i * shape_.width], table_.data() + last[live[i]] * shape_.width,
-                  shape_.width * sizeof(float));
+      embed(last[live[i]], &embeds[i * shape_.width]);
     }
     run(count, embeds.data(), slot.data(), place.data(), count, wanted.data(), logits.data());
     std::vector<int64_t> going;

@@ -29,7 +29,7 @@ class Decoder {
   void set_linear(int64_t layer, const std::string& name, const float* weight, int64_t outputs, int64_t inner);
   void set_norm(int64_t layer, const std::string& name, const float* weight, int64_t width);
   void set_head(const float* weight, const float* last_norm);
-  void set_table(const float* table);  // (vocabulary, width), copied
+  void set_table(const float* table);  // (vocabulary, width), kept as keys and values are
 
   // Run n rows: embeddings (n, width), written at places[r] of slots[r]. Rows of one slot stand together and in
   // order. Logits (vocabulary,) of the rows in `wanted` go to `logits`.
@@ -55,6 +55,7 @@ class Decoder {
   };
 
   void linear(const PackedLinear& layer, const float* x, int64_t n, int64_t width, float* y, bool add);
+  void embed(int64_t token, float* out) const;
   void attention(int64_t layer, int64_t n, const int64_t* slots, const int64_t* places);
   void rotate(float* head, const float* norm, int64_t place) const;
   PackedKeysValues cache(int64_t layer, int64_t slot, int64_t kv_head) const;
@@ -68,8 +69,8 @@ class Decoder {
   int64_t places_;  // of a slot, whole tiles
   std::vector<Layer> layers_;
   PackedLinear head_;
-  Buffer<float> last_norm_, table_, cos_, sin_;
-  Buffer<uint8_t> cache_;
+  Buffer<float> last_norm_, cos_, sin_;
+  Buffer<uint8_t> table_, cache_;
   Buffer<float> x_, normed_, qkv_, mixed_, gate_up_, inner_, logits_, queries_;
   Converted converted_;
   AttentionScratch scratch_;
