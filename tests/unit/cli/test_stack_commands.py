@@ -1,4 +1,4 @@
-"""up, down and status where no Triton is needed."""
+"""up, down, restart and status where no Triton is needed."""
 
 from __future__ import annotations
 
@@ -106,3 +106,12 @@ def test_served_requests_are_read_from_the_metrics_ports(folder) -> None:
             assert requests_served(folder) == {"decoder": 2}
     finally:
         server.stop()
+
+
+def test_restart_without_a_stack_says_so(folder, capsys) -> None:
+    folder.path.mkdir()
+    assert main(["restart", "gateway"]) == 2
+    assert "no stack is running" in capsys.readouterr().err
+    folder.path.rmdir()
+    assert main(["restart", "gateway"]) == 2
+    assert "STACK_NOT_RUNNING" in capsys.readouterr().err
