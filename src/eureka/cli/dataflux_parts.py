@@ -5,19 +5,20 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from eureka.dataflux.budget import Ledger
 from eureka.dataflux.ears import Ear, GatewayEar, PipelineEar
+from eureka.dataflux.endpoint import Endpoint, EndpointConfig
 from eureka.dataflux.open_run import RoleParts, open_roles, open_source
 from eureka.dataflux.recipe import FluxRecipe, parse_flux_recipe, read_flux_recipe
 from eureka.dataflux.roles import Roles
 from eureka.dataflux.sources import FolderSource
 from eureka.dataflux.stages import ItemPipeline, RunPlan
 from eureka.dataflux.store import RecordStore
-from eureka.errors import NotFoundError
+from eureka.errors import InvalidInputError, NotFoundError
 from eureka.runtime.settings import Settings
 from eureka.runtime.storage import open_store
 from eureka.runtime.tls import channel_tls
@@ -92,8 +93,38 @@ def open_pipeline(
                 ears.append(opened.enter_context(_open_ear(settings, where)))
             return ears[0]
 
-        roles: Roles = open_roles(RoleParts(run.recipe, source, weakness, ear))
+        endpoints: list[Endpoint] = []
+
+        def endpoint() -> Endpoint:
+            if not endpoints:
+                endpoints.append(opened.enter_context(closing(_open_endpoint(run, settings))))
+            return endpoints[0]
+
+        model = settings.dataflux.model
+        roles: Roles = open_roles(RoleParts(run.recipe, source, weakness, ear, endpoint, model))
         yield ItemPipeline(source, roles, run.records), source
+
+
+def _open_endpoint(run: FluxRun, settings: Settings) -> Endpoint:
+    """The endpoint of the settings.
+
+    Raises:
+        InvalidInputError: reason NO_ENDPOINT; they name none.
+    """
+    chosen = settings.dataflux
+    if not chosen.base_url:
+        message = "a role is by openai; set EUREKA_DATAFLUX__BASE_URL to its endpoint, with /v1 at the end"
+        raise InvalidInputError(message, reason="NO_ENDPOINT")
+    config = EndpointConfig(
+        chosen.base_url,
+        chosen.api_key.get_secret_value(),
+        chosen.timeout_seconds,
+        chosen.max_attempts,
+        chosen.first_pause_seconds,
+        chosen.requests_per_minute,
+        chosen.audio_tokens_per_second,
+    )
+    return Endpoint(config, run.ledger)
 
 
 @contextmanager

@@ -69,7 +69,13 @@ def _run_here(
         progress = FluxProgress(pipeline.plan.count, flux.ledger)
         with Helpers(flux, where, count) as helpers:
             try:
-                run_items(pipeline, Share(0, count), progress.saw, helpers.hear_of(progress))
+                run_items(
+                    pipeline,
+                    Share(0, count),
+                    progress.saw,
+                    helpers.hear_of(progress),
+                    flux.recipe.num_threads,
+                )
             except BudgetSpentError as error:
                 return error
             finally:
@@ -141,7 +147,7 @@ def help_run(text: str, where: Where, share: Share, told: Any) -> None:
 
     try:
         with open_pipeline(flux, settings, where) as (pipeline, _):
-            run_items(pipeline, share, tell, is_orphan)
+            run_items(pipeline, share, tell, is_orphan, flux.recipe.num_threads)
     except BudgetSpentError:
         return  # the parent meets it, too
 

@@ -68,10 +68,12 @@ class Ledger:
         """
         self._add(prompt_tokens, generated_tokens, is_checked=True)
         call = Call(prompt_tokens, generated_tokens)
-        yield call
-        back = (call.prompt_tokens - prompt_tokens, call.generated_tokens - generated_tokens)
-        if any(back):
-            self._add(*back, is_checked=False)
+        try:
+            yield call
+        finally:
+            back = (call.prompt_tokens - prompt_tokens, call.generated_tokens - generated_tokens)
+            if any(back):
+                self._add(*back, is_checked=False)
 
     def _add(self, prompt_tokens: int, generated_tokens: int, is_checked: bool) -> None:
         tokens, usd = prompt_tokens + generated_tokens, self._price(prompt_tokens, generated_tokens)

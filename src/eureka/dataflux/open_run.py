@@ -8,15 +8,24 @@ from pathlib import Path
 
 from eureka.dataflux.distractors import Distractors
 from eureka.dataflux.ears import Ear
+from eureka.dataflux.endpoint import Endpoint
 from eureka.dataflux.gateway_roles import GatewayCaptioner, ScoringAnswerer, SpeakingAnswerer
 from eureka.dataflux.grounded import GroundedCaptioner
 from eureka.dataflux.judge import GroundedJudge
+from eureka.dataflux.openai_roles import (
+    OpenAIAnswerer,
+    OpenAICaptioner,
+    OpenAIJudge,
+    OpenAIWriter,
+    Speaker,
+)
 from eureka.dataflux.recipe import FluxRecipe, RoleConfig
 from eureka.dataflux.roles import Answerer, Captioner, Judge, Roles, Writer
 from eureka.dataflux.sources import FolderSource
 from eureka.dataflux.taxonomy import load_taxonomy
 from eureka.dataflux.weakness import Weakness, read_weakness
 from eureka.dataflux.writer import GroundedWriter
+from eureka.errors import InvalidInputError
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,13 +37,28 @@ class RoleParts:
         source: its items, whose train rows are the pool of wrong options.
         weakness: of an evaluation.
         ear: opens the model of `gateway` roles; asked at most once.
-        chat: builds the roles of `openai`; None where no endpoint is set.
+        endpoint: opens that of `openai` roles.
+        model: of `openai` roles whose recipe names none.
     """
 
     recipe: FluxRecipe
     source: FolderSource
     weakness: Weakness
     ear: Callable[[], Ear]
+    endpoint: Callable[[], Endpoint]
+    model: str = ""
+
+    def speaker(self, config: RoleConfig) -> Speaker:
+        """The model of an `openai` role.
+
+        Raises:
+            InvalidInputError: reason NO_MODEL; neither recipe nor settings name one.
+        """
+        model = config.model or self.model
+        if not model:
+            message = "a role by openai names no model; set it in the recipe or by EUREKA_DATAFLUX__MODEL"
+            raise InvalidInputError(message, reason="NO_MODEL")
+        return Speaker(self.endpoint(), model, config.temperature, config.max_tokens, self.recipe.seed)
 
 
 def open_source(recipe: FluxRecipe, data_folder: Path) -> tuple[FolderSource, Weakness]:
@@ -60,26 +84,36 @@ def open_roles(parts: RoleParts) -> Roles:
 
 
 def _captioner(config: RoleConfig, parts: RoleParts) -> Captioner:
+    if config.by == "openai":
+        return OpenAICaptioner(parts.speaker(config))
     return GatewayCaptioner(parts.ear()) if config.by == "gateway" else GroundedCaptioner()
 
 
 def _writer(config: RoleConfig, parts: RoleParts) -> Writer:
     taxonomy, questions = load_taxonomy(), parts.recipe.questions
+    weights = parts.weakness.categories
+    if config.by == "openai":
+        skills = questions.skills or tuple(taxonomy.skills)
+        return OpenAIWriter(parts.speaker(config), taxonomy, skills, weights, questions.per_item)
     return GroundedWriter(
         taxonomy,
         Distractors(taxonomy, parts.source.rows, parts.weakness.confusion),
         questions.per_item,
         questions.skills,
-        parts.weakness.categories,
+        weights,
         parts.recipe.seed,
     )
 
 
 def _answerer(config: RoleConfig, parts: RoleParts, hears: bool = True) -> Answerer:
+    if config.by == "openai":
+        return OpenAIAnswerer(parts.speaker(config), hears)
     if config.answers == "text" and hears:
         return SpeakingAnswerer(parts.ear(), config.shows_options)
     return ScoringAnswerer(parts.ear(), config.shows_options, hears)
 
 
 def _judge(config: RoleConfig, parts: RoleParts) -> Judge:
+    if config.by == "openai":
+        return OpenAIJudge(parts.speaker(config), load_taxonomy())
     return GroundedJudge()

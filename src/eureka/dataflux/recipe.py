@@ -132,12 +132,14 @@ class FluxRecipe:
         folder: where records and exports lie; `store:` takes the object store of the settings.
         seed: decides scenes, questions, distractors and order.
         num_processes: how many work at it on this machine.
+        num_threads: items at a time in each of them; more than 1 where only endpoints answer.
     """
 
     name: str
     folder: str = "runs/dataflux"
     seed: int = 1
     num_processes: int = 2
+    num_threads: int = 1
     clips: ClipConfig = field(default_factory=ClipConfig)
     scenes: SceneConfig = field(default_factory=SceneConfig)
     roles: RolesConfig = field(default_factory=RolesConfig)
@@ -184,6 +186,11 @@ def _problem(recipe: FluxRecipe) -> str:
         return "writer and judge read: they are by grounded or openai"
     if roles.blind.by not in ("", "gateway", "openai"):
         return f"blind is by gateway or openai, or empty, not {roles.blind.by!r}"
+    hearing = (roles.captioner, roles.answerer_a, roles.answerer_b, roles.blind)
+    if recipe.num_threads < 1 or recipe.num_processes < 1:
+        return "num_threads and num_processes are 1 or more"
+    if recipe.num_threads > 1 and any(role.by == "gateway" for role in hearing):
+        return "num_threads above 1 is for roles by openai; a model of ours hears one item at a time"
     if not recipe.name.replace("-", "").replace("_", "").isalnum():
         return f"name is made of letters, digits, - and _, not {recipe.name!r}"
     if len(recipe.scenes.seconds) != 2 or not 0 < recipe.scenes.seconds[0] <= recipe.scenes.seconds[1]:

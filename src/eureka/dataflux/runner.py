@@ -8,7 +8,9 @@ the first writer of a record wins and both go on with it.
 from __future__ import annotations
 
 import random
+import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from eureka.dataflux.stages import ItemPipeline, Outcome
@@ -30,17 +32,35 @@ def run_items(
     share: Share,
     on_item: Callable[[Outcome], None] = lambda _: None,
     is_stopped: Callable[[], bool] = lambda: False,
+    num_threads: int = 1,
 ) -> None:
-    """Do every item; `on_item` hears of each that is done, also of those that were.
+    """Do every item, `num_threads` at a time; `on_item` hears of each that is done, also of those that were.
 
     Raises:
         BudgetSpentError: no call fits the budget.
         EurekaError: a part is away.
     """
-    for number in order_of(pipeline.plan.count, share, random.SystemRandom()):
-        if is_stopped():
-            return
-        on_item(pipeline.run(number))
+    numbers = order_of(pipeline.plan.count, share, random.SystemRandom())
+    lock = threading.Lock()
+    failed = threading.Event()
+
+    def work() -> None:
+        while not failed.is_set():
+            with lock:
+                number = None if is_stopped() else next(numbers, None)
+            if number is None:
+                return
+            try:
+                outcome = pipeline.run(number)
+            except BaseException:
+                failed.set()
+                raise
+            with lock:
+                on_item(outcome)
+
+    with ThreadPoolExecutor(num_threads) as pool:
+        for worker in [pool.submit(work) for _ in range(num_threads)]:
+            worker.result()
 
 
 def order_of(count: int, share: Share, draw: random.Random) -> Iterator[int]:

@@ -28,7 +28,7 @@ MIN_GAP_SECONDS = 1.2
 MAX_SAID_WORDS = 12
 """Longer texts are no option that one can keep in mind."""
 
-PLAIN_SHARE = 0.3
+PLAIN_SHARE = 0.12
 """How often it is asked how many sounds there are where there is one, and who speaks where nobody does."""
 
 Drafts = list[tuple[str, str, list[str]]]
@@ -123,7 +123,11 @@ class GroundedWriter:
         }
 
     def _what(self, caption: Caption, rng: np.random.Generator) -> Drafts:
-        return [("", p, self._distractors.phrases(p, caption.phrases, rng)) for p in caption.phrases]
+        speaks_only = all(is_speech_phrase(phrase) for phrase in caption.phrases)
+        asked = (
+            () if speaks_only else caption.phrases
+        )  # that somebody speaks is what most clips of speech say
+        return [("", p, self._distractors.phrases(p, caption.phrases, rng)) for p in asked]
 
     def _what_not(self, caption: Caption, rng: np.random.Generator) -> Drafts:
         heard = list(caption.phrases)
@@ -155,7 +159,8 @@ class GroundedWriter:
     def _when(self, caption: Caption, rng: np.random.Generator) -> Drafts:
         drafts: Drafts = []
         for event in self._single(caption):
-            if caption.seconds < 4 or event.phrase == caption.background:
+            is_plain = len(caption.phrases) < 2 and event.start_seconds < MIN_GAP_SECONDS
+            if caption.seconds < 4 or event.phrase == caption.background or is_plain:
                 continue
             others = [e.start_seconds for e in caption.events if e.phrase != event.phrase]
             times = _apart(event.start_seconds, others, caption.seconds, rng)

@@ -178,6 +178,8 @@ def _value(hint: Any, value: Any, where: str) -> Any:
         return tuple(_value(get_args(hint)[0], item, where) for item in value)
     if get_origin(hint) is dict and isinstance(value, dict):
         return {name: _value(get_args(hint)[1], item, where) for name, item in value.items()}
+    if hint is bool and isinstance(value, bool):
+        return value
     plain_types = tuple(t for t in (get_args(hint) or (hint,)) if isinstance(t, type))
     if float in plain_types:
         plain_types += (int,)
