@@ -16,6 +16,8 @@ from eureka.clients.gateway_types import AnswerEnd, ChatTurn
 from eureka.types import Constraint, Ending, SamplingParams
 from tests.helpers.stack_user import StackUser
 
+pytestmark = pytest.mark.timeout(240)
+
 NUM_STREAMS, NUM_UNARY = 20, 4
 NUM_ROUNDS = 5
 """Of the long form, each over five services."""
