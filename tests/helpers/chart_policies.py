@@ -294,7 +294,7 @@ def writable_places_are_mounted(release: Release) -> Iterator[str]:
     """Where a read-only root would stand in the way there is a volume."""
     for name, container in containers(release):
         mounts = {mount["mountPath"] for mount in container.get("volumeMounts") or []}
-        if container.get("image", "").startswith("eureka/") and "/tmp" not in mounts:
+        if container.get("image", "").startswith("eureka-") and "/tmp" not in mounts:
             yield f"{name}: no /tmp"
         for variable in ("EUREKA_CACHE_FOLDER", "EUREKA_GATEWAY__UPLOAD_FOLDER"):
             folder = environment(container).get(variable, "")

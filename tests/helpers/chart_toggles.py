@@ -13,7 +13,7 @@ S3 = {
     "prefix": "instruct/",
     "existingSecret": "outer-storage",
 }
-OCI = {"image": "registry.example.com/eureka-instruct:1.7"}
+OCI = {"image": "registry.example.com/checkpoints:1.7"}
 CLAIM = {"source": "claim", "path": "", "claim": {"existingClaim": "eureka-checkpoints"}}
 INGRESS = {"enabled": True, "host": "eureka.example.com", "className": "nginx", "tlsSecret": "outer-tls"}
 ROUTE = {"enabled": True, "hostnames": ["eureka.example.com"], "parentRefs": [{"name": "shared"}]}

@@ -108,7 +108,7 @@ def test_decoders_have_half_an_hour_to_end(ready_made: dict[str, Release]) -> No
 def ours(release: Release) -> Iterator[tuple[str, Manifest]]:
     """Containers of our own images."""
     for name, container in containers(release):
-        if "eureka/" in container["image"]:
+        if "eureka-" in container["image"]:
             yield name, container
 
 

@@ -29,6 +29,8 @@ def stages_scale_by_what_waits(release: Release) -> None:
     assert scaler["minReplicaCount"] == 0
     assert any(query.startswith("sum(eureka_requests_waiting{") for query in queries)
     assert any(query.startswith("sum(eureka_queued_audio_seconds{") for query in queries)
+    hearing = release.find("ScaledObject", "encoder")["spec"]["triggers"][0]["metadata"]["query"]
+    assert hearing.startswith("sum(eureka_requests_running{") and 'service="eureka-encoder"' in hearing
     bulk = release.find("ScaledObject", "worker-interactive")["spec"]["triggers"]
     assert 'lane="interactive"' in bulk[0]["metadata"]["query"]
     assert bulk[0]["metadata"]["threshold"] == "900"

@@ -65,6 +65,11 @@
 {{- end }}
 {{- end -}}
 
+{{/* Not empty where pods of stages fetch a checkpoint from a bucket. */}}
+{{- define "eureka.fetches" -}}
+{{- if or (eq .Values.checkpoint.source "s3") (and .Values.canary.enabled (eq .Values.canary.checkpoint.source "s3")) -}}true{{- end -}}
+{{- end -}}
+
 {{/* Whoever reads metrics. Context: root, ports. */}}
 {{- define "eureka.fromMonitoring" -}}
 - from: {{- toYaml .root.Values.networkPolicy.monitoringFrom | nindent 4 }}
