@@ -7,7 +7,7 @@ sampling, endings and order are the engine's.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol, runtime_checkable
 
 import numpy as np
@@ -60,11 +60,16 @@ class StepChoice:
         temperature: 0 takes the largest logit.
         top_k: only the k largest logits and their ties can be drawn; 0 for all.
         draws: a number in [0, 1) for each step; not looked at without temperature.
+        repetition_penalty: on ids of `seen_ids`; other than 1 for a `ChoosingBackend` only.
+        seen_ids: different ids of the sequence up to here, in an order that only grows; None where no penalty
+            looks at them.
     """
 
     temperature: float
     top_k: int
     draws: tuple[float, ...]
+    repetition_penalty: float = 1.0
+    seen_ids: Ids | None = field(default=None, compare=False)
 
 
 class Backend(Protocol):
@@ -139,4 +144,17 @@ class ManyStepsBackend(Protocol):
 
     def keep_steps(self, slot: int, num_tokens: int) -> None:
         """Let `slot` hold so many tokens more of what `decode_steps` appended."""
+        ...
+
+
+@runtime_checkable
+class ChoosingBackend(ManyStepsBackend, Protocol):
+    """A backend that is to choose tokens wherever it can: fetching logits from it costs more than a step.
+
+    It knows repetition penalties, and single steps go by `decode_steps`, too.
+    """
+
+    @property
+    def most_top_k(self) -> int:
+        """Requests that keep more logits than so many, but not all, are not for it."""
         ...

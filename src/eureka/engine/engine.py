@@ -22,7 +22,7 @@ from eureka.engine.clock import Clock, MonotonicClock
 from eureka.engine.handle import RequestHandle
 from eureka.engine.limits import EngineLimits
 from eureka.engine.live import NO_SLOT, LiveRequest, accept, check_context
-from eureka.engine.many_steps import ManySteps
+from eureka.engine.many_steps import MAX_STEPS, ManySteps
 from eureka.engine.parking import Parking
 from eureka.engine.prefix_cache import PrefixCache
 from eureka.engine.request import (
@@ -258,15 +258,15 @@ class Engine:
 
     def _decode(self, batch: list[LiveRequest]) -> None:
         try:
-            count = 1 if self._scheduler.prefilling else self._many_steps.count(batch)
-            if count > 1:
+            count = self._many_steps.count(batch, 1 if self._scheduler.prefilling else MAX_STEPS)
+            if count:
                 answers = self._many_steps.decode(batch, count, self.end_token_id)
             else:
                 logits = self._many_steps.decode_one(batch)
         except Exception:
             self._fail(batch, "decode_failed")
             return
-        if count == 1:
+        if not count:
             self._sample(batch, logits)
             return
         for running, token_ids in zip(batch, answers, strict=True):

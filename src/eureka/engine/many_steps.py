@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from eureka.engine.backend import Backend, ManyStepsBackend
+from eureka.engine.backend import Backend, ChoosingBackend, ManyStepsBackend
 from eureka.engine.clock import Clock
 from eureka.engine.live import LiveRequest
 from eureka.engine.request import Floats
@@ -32,15 +32,20 @@ class ManySteps:
     def __init__(self, backend: Backend, sampler: Sampler, clock: Clock) -> None:
         self._single = backend
         self._backend = backend if isinstance(backend, ManyStepsBackend) else None
+        self._most_top_k = backend.most_top_k if isinstance(backend, ChoosingBackend) else None
         self._sampler, self._clock = sampler, clock
         self._step_seconds = _CALL_SECONDS  # so that the first call is one of a single step
 
-    def count(self, batch: Sequence[LiveRequest]) -> int:
-        """Steps that the batch may take at once; 1 where each has to be looked at."""
+    def count(self, batch: Sequence[LiveRequest], most: int = MAX_STEPS) -> int:
+        """Steps, at most `most`, that the batch may take in one call; 0 where each has to be looked at.
+
+        A single step is a call for a backend that chooses by itself anyway.
+        """
         if self._backend is None or not all(self._is_plain(live) for live in batch):
-            return 1
+            return 0
         left = min(live.request.sampling.max_new_tokens - live.num_generated for live in batch)
-        return max(1, min(MAX_STEPS, left, int(_CALL_SECONDS / max(self._step_seconds, 1e-6))))
+        count = max(1, min(most, left, int(_CALL_SECONDS / max(self._step_seconds, 1e-6))))
+        return 0 if count == 1 and self._most_top_k is None else count
 
     def decode_one(self, batch: Sequence[LiveRequest]) -> Floats:
         """One step; logits (n, V)."""
@@ -61,9 +66,9 @@ class ManySteps:
         self._step_seconds = (self._clock.now() - began) / count
         for slot, ids in zip(slots, answers, strict=True):
             self._backend.keep_steps(slot, len(ids))
-            self._sampler.chose_ahead(slot, count, len(ids))
+            self._sampler.chose_ahead(slot, count, ids)
         return answers
 
     def _is_plain(self, live: LiveRequest) -> bool:
         asks_nothing = live.request.constraint is None and not live.request.sampling.top_logprobs
-        return asks_nothing and self._sampler.can_choose_ahead(live.slot)
+        return asks_nothing and self._sampler.can_choose_ahead(live.slot, self._most_top_k)

@@ -143,23 +143,38 @@ class Sampler:
             sequence.take(chosen[row])
         return chosen
 
-    def can_choose_ahead(self, slot: int) -> bool:
-        """Whether a backend can choose the tokens of a slot itself, by temperature and top-k alone."""
+    def can_choose_ahead(self, slot: int, most_top_k: int | None = None) -> bool:
+        """Whether a backend can choose the tokens of a slot itself, by temperature and top-k alone.
+
+        With `most_top_k` it is one that also knows repetition penalties, but no larger top-k.
+        """
         sequence = self._sequences[slot]
         params = sequence.params
-        return sequence.is_plain and (params.temperature <= 0 or (params.top_p >= 1 and params.min_p <= 0))
+        if most_top_k is None and not sequence.is_plain:
+            return False
+        if sequence.said is not None or sequence.banned is not None:
+            return False
+        if params.temperature <= 0:
+            return True
+        is_small = most_top_k is None or (params.top_k or 0) <= most_top_k
+        return params.top_p >= 1 and params.min_p <= 0 and is_small
 
     def choose_ahead(self, slot: int, count: int) -> StepChoice:
         """What a backend needs to choose `count` tokens of a slot; `chose_ahead` is to follow."""
         sequence = self._sequences[slot]
+        seen = None if sequence.seen is None else sequence.seen.ids
         if sequence.generator is None:
-            return StepChoice(0.0, 0, (0.0,) * count)
+            return StepChoice(0.0, 0, (0.0,) * count, sequence.penalty, seen)
         draws = tuple(sequence.generator.random(count).tolist())
-        return StepChoice(_bounded(sequence.params.temperature), sequence.params.top_k or 0, draws)
+        temperature, top_k = _bounded(sequence.params.temperature), sequence.params.top_k or 0
+        return StepChoice(temperature, top_k, draws, sequence.penalty, seen)
 
-    def chose_ahead(self, slot: int, count: int, num_chosen: int) -> None:
-        """Note that of `count` draws only `num_chosen` were used: the others are still to come."""
-        generator = self._sequences[slot].generator
+    def chose_ahead(self, slot: int, count: int, token_ids: Sequence[int]) -> None:
+        """Note what was chosen; of `count` draws the others are still to come."""
+        sequence, num_chosen = self._sequences[slot], len(token_ids)
+        for token_id in token_ids:
+            sequence.take(token_id)
+        generator = sequence.generator
         if generator is not None and num_chosen < count:
             bits = generator.bit_generator
             assert isinstance(bits, np.random.PCG64)

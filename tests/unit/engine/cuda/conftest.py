@@ -1,0 +1,10 @@
+"""Kernels run by Triton's interpreter where there is no GPU; it has to be asked for before they are imported."""
+
+from __future__ import annotations
+
+import os
+
+import torch
+
+if not torch.cuda.is_available():
+    os.environ.setdefault("TRITON_INTERPRET", "1")
