@@ -1,7 +1,8 @@
 """What a checkpoint answered in the suite `nano`, kept set by set, so that a run that was killed goes on.
 
 One JSON line an answer, below a first line that says what decides the answers. A file of another checkpoint,
-other data or other arithmetic is begun anew: the suite is run again and again while a model is trained.
+other data or other arithmetic is begun anew, and so is that of a run that came to its end: the suite is run
+again and again while model and code change, and then nothing old may be taken for new.
 """
 
 from __future__ import annotations
@@ -19,6 +20,9 @@ from eureka.types import Segment, SegmentSource, Task
 
 FORMAT = "eureka-evaluation-answers-1"
 """Stands in the first line."""
+
+END = json.dumps({"is_whole": True})
+"""The last line of a run that came to its end."""
 
 Key = tuple[str, Question]
 """Clip and question."""
@@ -52,11 +56,16 @@ class HeardFile:
         with open(self._path, "a", encoding="utf-8") as file:
             file.write(lines)
 
+    def end(self) -> None:
+        """Say that the run came to its end; the file stays for comparisons."""
+        with open(self._path, "a", encoding="utf-8") as file:
+            file.write(END + "\n")
+
     def _read(self) -> dict[Key, Heard]:
         content = self._path.read_bytes() if self._path.exists() else b""
         whole = content[: content.rfind(b"\n") + 1]
         head, *lines = whole.decode("utf-8").split("\n")
-        if head != self._head:
+        if head != self._head or END in lines:
             self._path.write_text(self._head + "\n", encoding="utf-8")
             return {}
         if len(whole) < len(content):
@@ -73,7 +82,7 @@ def read_answers(path: Path) -> dict[Key, str]:
     head, *lines = path.read_text(encoding="utf-8").split("\n")
     if not head or json.loads(head).get("format") != FORMAT:
         raise InvalidInputError(f"{path} holds no answers of format {FORMAT}")
-    heard = (_of_plain(json.loads(line)) for line in lines if line)
+    heard = (_of_plain(json.loads(line)) for line in lines if line and line != END)
     return {key: answer.text for key, answer in heard}
 
 

@@ -84,6 +84,8 @@ def evaluate_checkpoint(
     if "routing" in parts:
         tell("routing")
         rows += routing_rows(suite, WatchedModel.from_folder(folder))
+    if kept is not None:
+        kept.end()
     facts = {
         "seconds": round(time.monotonic() - started, 1),
         "limit": limit,

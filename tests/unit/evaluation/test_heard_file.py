@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import math
 
-from eureka.evaluation.heard_file import HeardFile
+from eureka.evaluation.heard_file import HeardFile, read_answers
 from eureka.evaluation.hearing import Heard, Question
 from eureka.types import Segment, SegmentSource, Task
 
@@ -31,6 +31,15 @@ def test_line_that_a_kill_cut_off_is_dropped(tmp_path):
     assert list(again.known) == [SAID[0]]
     again.add([CHOSEN])
     assert len(HeardFile(path, RUN).known) == 2
+
+
+def test_run_that_came_to_its_end_is_begun_anew_but_can_be_read(tmp_path):
+    path = tmp_path / "a.answers.jsonl"
+    file = HeardFile(path, RUN)
+    file.add([SAID])
+    file.end()
+    assert read_answers(path) == {SAID[0]: "one"}
+    assert HeardFile(path, RUN).known == {}
 
 
 def test_answers_of_another_checkpoint_are_left_behind(tmp_path):

@@ -56,17 +56,24 @@ def test_nano_twice_gives_the_same_numbers_clip_by_clip(pack, checkpoint, tmp_pa
     assert items[0] == items[1]
 
 
+class Stopped(Exception):
+    """What a test stops a run by."""
+
+
 def test_nano_that_broke_off_asks_only_what_is_missing(pack, checkpoint, tmp_path):
-    """The first run ends before its second part; the next hears what it had not, and reports the same."""
-    options = {"limit": 3, "num_workers": 1}
-    parts = ["digits", "wake_words"]
-    whole = run.evaluate_checkpoint(checkpoint, pack, parts=parts, **options)
+    """The first run breaks off in its second part; the next hears what it had not, and reports the same."""
+    options = {"limit": 3, "num_workers": 1, "parts": ["digits", "wake_words"]}
+    whole = run.evaluate_checkpoint(checkpoint, pack, **options)
     answers = tmp_path / "a.answers.jsonl"
-    run.evaluate_checkpoint(checkpoint, pack, parts=parts[:1], answers=answers, **options)
+
+    def stop_in_second_part(text):
+        if text.startswith("wake_words"):
+            raise Stopped
+
+    with pytest.raises(Stopped):
+        run.evaluate_checkpoint(checkpoint, pack, answers=answers, progress=stop_in_second_part, **options)
     told = []
-    again = run.evaluate_checkpoint(
-        checkpoint, pack, parts=parts, answers=answers, progress=told.append, **options
-    )
+    again = run.evaluate_checkpoint(checkpoint, pack, answers=answers, progress=told.append, **options)
     assert again.rows == whole.rows
     assert {line.split(":")[0] for line in told} == {"wake_words"}
 

@@ -88,7 +88,8 @@ def _run_head(
     suite: PublicSuite, split: str, limit: int | None, responder: Responder, judge: Judge | None
 ) -> dict[str, Any]:
     """What decides the answers: equal heads may share records."""
-    head: dict[str, Any] = {"suite": suite.name, "split": split, "limit": limit, **responder.identity}
+    head: dict[str, Any] = {"suite": suite.name, "split": split, "limit": limit, "version": __version__}
+    head |= responder.identity
     if suite.judge_prompt is not None and judge is not None:
         head |= judge.identity
     return head

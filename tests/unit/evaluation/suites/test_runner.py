@@ -259,7 +259,7 @@ def test_captions_are_judged_by_what_they_say(name, data, engine, tmp_path):
         server.faults += [500, 429]
         report = run(name, data, engine, path, judge=judge)
     suite = SUITES[name]
-    keys = ("suite", "split", "limit", *engine.identity, *judge.identity)
+    keys = ("suite", "split", "limit", "version", *engine.identity, *judge.identity)
     run_head = {key: report.facts[key] for key in keys}
     records = RecordFile(items_path(path), run_head).known
     assert len(records) == len(suite.items(data / name)[1])
