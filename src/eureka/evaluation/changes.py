@@ -70,6 +70,8 @@ def _changed_scores(a: Record, b: Record) -> tuple[str, ...]:
 
 def changes_to_markdown(changes: list[ChangedItem], limit: int) -> str:
     """A table of the first changes, and how many there are."""
+    if not changes:
+        return "No answer changed.\n"
     lines = [f"{len(changes)} answers changed; the first {min(limit, len(changes))}:", ""]
     lines += ["| item | asked | right | A | B | scores that changed |", "|---|---|---|---|---|---|"]
     for change in changes[:limit]:

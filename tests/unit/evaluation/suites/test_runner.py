@@ -247,6 +247,7 @@ def test_answers_that_changed_are_shown_beside_what_is_right(data, engine, tmp_p
     first = changed_items(*paths)[0]
     assert (first.item, first.asked, first.reference) == ("0000000.flac/0", "answer", "rain")
     assert (first.before, first.after, first.scores) == ("rain", "siren", ("accuracy_parsed",))
+    assert changes_to_markdown([], 3) == "No answer changed.\n"
     table = changes_to_markdown(changed_items(*paths), 1)
     assert table.startswith("3 answers changed; the first 1:") and table.count("0000000.flac/0") == 1
 
