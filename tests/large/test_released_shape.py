@@ -9,10 +9,14 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
+from eureka.engine.backend import Prefill
+from eureka.engine.choice import BackendChoice, open_backend
 from eureka.model.inspect import inspect_checkpoint
+from eureka.model.load_plan import plan_load
 from eureka.model.weights import load_checkpoint
 from tests.helpers.synthetic_checkpoint import write_released_shape
 
@@ -59,3 +63,20 @@ def test_released_shape_answers_one_token(released_folder):
     assert logits.shape == (151_936,)
     assert logits.isfinite().all()
     assert 0 <= int(logits.argmax()) < 151_936
+
+
+def test_released_shape_answers_on_native_kernels_as_on_torch(released_folder):
+    """Weights as bfloat16, packed: half of what graphs in float32 would take."""
+    plan = plan_load(released_folder)
+    choice = BackendChoice("native", "fast")
+    if choice.resolve(plan.config) != "native":
+        pytest.skip("the native kernels are not built")
+    backend = open_backend(plan, choice, 1, 64)
+    ids = np.array([IM_START, 872, LINE_FEED, IM_END, LINE_FEED])
+    empty = np.zeros((0, backend.embedding_width), np.float32)
+    logits = backend.prefill([Prefill(0, ids, np.zeros(0, np.int64), empty)])[0]
+    model, _ = load_checkpoint(released_folder, torch.bfloat16)
+    with torch.inference_mode():
+        hidden = model.backbone(model.backbone.model.embed_tokens(torch.from_numpy(ids))[None])[0, -1]
+        expected = model.backbone.logits(hidden).float().numpy()
+    assert np.abs(logits - expected).max() < 0.05 * np.abs(expected).max()
