@@ -74,7 +74,7 @@ class JobMetrics:
         )
         self._swept = Gauge(
             "eureka_last_sweep_timestamp_seconds",
-            "When the last look at all jobs ended, in seconds since 1970; absent where another process looks.",
+            "When the last look at all jobs ended, in seconds since 1970; absent where another one looks.",
             ("component",),
             registry=registry,
         )

@@ -70,11 +70,11 @@ class Settings(BaseSettings):
     api_key: VisibleSecret = Field(SecretStr(""))
     """Key that the commands send to a gateway; never printed."""
     backend: Literal["auto", "native", "onnx", "reference"] = "auto"
-    """What computes: native (own kernels on the CPU), onnx (CPU), reference (torch), or auto: native for float32
-    on a CPU, onnx where the kernels are not built or do not fit."""
+    """What computes: native (own kernels, CPU), onnx (CPU), reference (torch), or auto: native for float32 on a
+    CPU, onnx where the kernels are not built or do not fit."""
     numerics: Literal["exact", "fast", "int8"] = "exact"
-    """exact: float32 throughout. fast: bfloat16 products on native, int8 in the decoder's blocks on onnx. int8:
-    on either. The last two are not for reference."""
+    """exact: float32 throughout. fast: bfloat16 products on native, int8 in the decoder's blocks on onnx.
+    int8: on either. The last two are not for reference."""
     batch_invariant: bool = False
     """Results are the same bytes whatever else runs, for a part of the speed."""
     dtype: Literal["float32", "bfloat16", "float16"] = "float32"
