@@ -132,8 +132,11 @@ class Helm:
         self, values: Values, release: str = "eureka", namespace: str = "default", chart: Path = CHART
     ) -> Iterator[Release]:
         """A release that is gone afterwards."""
-        yield self.install(values, release, namespace, chart)
-        self.uninstall(release, namespace)
+        placed = self.install(values, release, namespace, chart)
+        try:
+            yield placed
+        finally:
+            self.uninstall(release, namespace)
 
     def rendered(self, values: Values, chart: Path = CHART, namespace: str = "default") -> Release:
         """What would be installed."""

@@ -168,6 +168,7 @@ class _Answers(BaseHTTPRequestHandler):
 
     kube: KubeApi
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True  # else each answer waits 40 ms for the client's acknowledgement
 
     def log_message(self, *_: object) -> None:
         """Quiet."""
