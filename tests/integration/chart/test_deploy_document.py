@@ -41,7 +41,7 @@ def secrets(repo_root: Path) -> dict[str, list[str]]:
 
 def test_marked_commands_run(repo_root: Path, tmp_path: Path) -> None:
     marked = blocks(repo_root, "runs")
-    assert len(marked) == 2
+    assert len(marked) >= 2
     environment = {"PATH": os.environ["PATH"], "HOME": str(tmp_path)}
     for block in marked:
         command = ["bash", "-euo", "pipefail", "-c", block]
@@ -59,7 +59,7 @@ def test_checksum_of_the_document_is_the_one_that_pods_compare(repo_root: Path) 
 
 
 def test_every_other_command_is_of_helm_kubectl_make_or_ours(repo_root: Path) -> None:
-    known = {"helm", "kubectl", "make", "eureka", "docker-compose", "docker", "cp"}
+    known = {"helm", "kubectl", "make", "eureka", ".venv/bin/eureka", "docker-compose", "docker", "cp"}
     for line in commands(repo_root):
         assert line.split()[0] in known, line
         for path in re.findall(r"-f (helm/\S+)", line):
