@@ -69,16 +69,17 @@ class Settings(BaseSettings):
     """Gateway of the commands, host:port; empty takes the running local stack, else this process."""
     api_key: VisibleSecret = Field(SecretStr(""))
     """Key that the commands send to a gateway; never printed."""
-    backend: Literal["auto", "native", "onnx", "reference"] = "auto"
-    """What computes: native (own kernels, CPU), onnx (CPU), reference (torch), or auto: native for float32 on a
-    CPU, onnx where the kernels are not built or do not fit."""
+    backend: Literal["auto", "cuda", "native", "onnx", "reference"] = "auto"
+    """What computes: native (own kernels, CPU), onnx (CPU), cuda (own kernels, GPU; reference where there is
+    none), reference (torch), or auto: native for float32 on a CPU, onnx where the kernels are not built or do
+    not fit, cuda on a GPU."""
     numerics: Literal["exact", "fast", "int8"] = "exact"
-    """exact: float32 throughout. fast: bfloat16 products on native, int8 in the decoder's blocks on onnx.
-    int8: on either. The last two are not for reference."""
+    """exact: float32 throughout. fast: bfloat16 products on native and cuda, int8 in the decoder's
+    blocks on onnx. int8: on all three, on cuda of weights alone. The last two are not for reference."""
     batch_invariant: bool = False
     """Results are the same bytes whatever else runs, for a part of the speed."""
     dtype: Literal["float32", "bfloat16", "float16"] = "float32"
-    """Arithmetic of the model; all but float32 need the reference backend."""
+    """Arithmetic of the model; all but float32 need the backends reference or cuda."""
     num_threads: int = Field(1, ge=1, le=256)
     """Threads inside one tensor operation; more than one often costs more than it brings."""
     max_ask_audio_seconds: float = Field(120.0, gt=0)
