@@ -18,7 +18,7 @@ import numpy as np
 
 WIDTH, LAYERS, HEADS, FEED_FORWARD, CONTEXT = 64, 2, 4, 128, 8_192
 SEED = 3
-CLOSING = 0.1
+CLOSING = 0.14
 """Along that direction for the quotation mark: strings end after some letters, as those of real models do."""
 _NORMAL, _UNKNOWN, _CONTROL, _BYTE = 1, 2, 3, 6
 
@@ -104,7 +104,7 @@ def main(folder: Path) -> None:
         write_model(path)
     params = xllamacpp.CommonParams()
     params.model.path = str(path)
-    params.n_ctx, params.n_parallel, params.port = CONTEXT, 1, 0
+    params.n_ctx, params.n_parallel, params.port = 4 * CONTEXT, 4, 0
     params.cpuparams.n_threads = params.cpuparams_batch.n_threads = 1
     params.warmup = False
     server = xllamacpp.Server(params)

@@ -45,7 +45,6 @@ def _add_run(own: Commands) -> None:
     where = run.add_mutually_exclusive_group()
     where.add_argument("--local", action="store_true", help="answer in this process, without servers")
     where.add_argument("--gateway", metavar="HOST:PORT", help="answer at this gateway")
-    where.add_argument("--queue", action="store_true", help="let the workers of the bulk lane do it")
     add_checkpoint_option(run)
     run.add_argument("--processes", type=positive_int, metavar="N", help="default: as the recipe says")
     run.set_defaults(run=_run)

@@ -8,6 +8,7 @@ QUOTA            its category has enough
 
 from __future__ import annotations
 
+import math
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -16,6 +17,9 @@ from rapidfuzz import fuzz
 
 from eureka.dataflux.records import Answer, Question, Verdict, digest_of
 from eureka.dataflux.solve import NUMBERS
+
+HABIT_STEP = 0.1
+"""Part of what is above chance that is taken out before habits are looked at again."""
 
 ORDERED_SKILLS = ("count", "when", "how-long")
 """Their options are given as they grow, and stay so."""
@@ -114,8 +118,8 @@ def without_blind(candidates: Sequence[Candidate]) -> Sifted:
     kept: set[str] = set()
     for group in by_skill.values():
         rest = _at_chance(group, _heard_nothing)
-        for _ in range(4):  # taking some out changes the habits of the rest
-            rest, before = _at_chance(rest, _habits(rest)), len(rest)
+        while True:  # taking some out changes the habits of the rest, so only a part goes at a time
+            rest, before = _at_chance(rest, _habits(rest), HABIT_STEP), len(rest)
             if len(rest) == before:
                 break
         kept |= {candidate.id for candidate in _at_chance(rest, _heard_nothing)}
@@ -190,8 +194,11 @@ def _features(candidate: Candidate) -> list[str]:
     return [f"{question.about}|{option}" for option in question.options]
 
 
-def _at_chance(candidates: Sequence[Candidate], guess: _Guess) -> list[Candidate]:
-    """Without the surest right guesses, so many that the rest is guessed no better than by chance."""
+def _at_chance(candidates: Sequence[Candidate], guess: _Guess, step: float = 1.0) -> list[Candidate]:
+    """Without the surest right guesses, so many that the rest is guessed no better than by chance.
+
+    With a step below 1 only that part of them goes, one at least.
+    """
     guessed = [guess(candidate) for candidate in candidates]
     hits = [
         (-sure, candidate.id, index)
@@ -201,7 +208,8 @@ def _at_chance(candidates: Sequence[Candidate], guess: _Guess) -> list[Candidate
     chance = sum(1 / len(candidate.question.options) for candidate in candidates)
     dropped: set[int] = set()
     num_hits = len(hits)
-    for _, _, index in sorted(hits):
+    most = max(1, math.ceil((num_hits - chance) * step)) if step < 1 else len(hits)
+    for _, _, index in sorted(hits)[:most]:
         if num_hits <= chance:
             break
         dropped.add(index)
