@@ -64,6 +64,18 @@ def count_audio_tokens(items: Sequence[Pcm]) -> list[int]:
     return [num_audio_tokens(len(pcm)) for pcm in items]
 
 
+def window_edges(num_samples: int, window_seconds: float) -> list[int]:
+    """Samples at which windows of an item begin and the last one ends, with `per_item`.
+
+    An item longer than a window is cut into equal parts of whole tokens, so that none is a short rest without
+    context; the last edge may lie behind the item, at the end of its last token.
+    """
+    longest_tokens = max(1, int(window_seconds * SAMPLE_RATE_HZ) // SAMPLES_PER_AUDIO_TOKEN)
+    total_tokens = max(1, num_audio_tokens(num_samples))
+    num_windows = -(-total_tokens // longest_tokens)
+    return [i * total_tokens // num_windows * SAMPLES_PER_AUDIO_TOKEN for i in range(num_windows + 1)]
+
+
 def _reference_windows(items: Sequence[Pcm], num_mel_bins: int) -> list[EncoderWindow]:
     """The floor of each item is its own; a window may hold the end of one item and the next."""
     if not items:
@@ -79,13 +91,9 @@ def _reference_windows(items: Sequence[Pcm], num_mel_bins: int) -> list[EncoderW
 
 
 def _item_windows(pcm: Pcm, num_mel_bins: int, window_seconds: float) -> list[EncoderWindow]:
-    """An item longer than a window is cut into equal parts of whole tokens, each with its own floor.
-
-    Equal parts, so that no part is a short rest without context.
-    """
-    longest_tokens = max(1, int(window_seconds * SAMPLE_RATE_HZ) // SAMPLES_PER_AUDIO_TOKEN)
-    total_tokens = max(1, num_audio_tokens(len(pcm)))
-    num_windows = -(-total_tokens // longest_tokens)
-    edges = [i * total_tokens // num_windows * SAMPLES_PER_AUDIO_TOKEN for i in range(num_windows + 1)]
-    mels = [log_mel(pcm[start:end], num_mel_bins) for start, end in pairwise(edges)]
+    """Each window with its own floor."""
+    mels = [
+        log_mel(pcm[start:end], num_mel_bins)
+        for start, end in pairwise(window_edges(len(pcm), window_seconds))
+    ]
     return [EncoderWindow(mel, mel.shape[1] // FRAMES_PER_AUDIO_TOKEN) for mel in mels]

@@ -42,6 +42,10 @@ class AudioEmbedder:
     @classmethod
     def open(cls, plan: LoadPlan, choice: BackendChoice) -> AudioEmbedder:
         """The embedder of a checkpoint."""
+        if choice.resolve(plan.config) == "cuda":
+            from eureka.engine.cuda.opening import open_cuda_embedder
+
+            return open_cuda_embedder(plan, choice)
         return cls(open_encoder(plan, choice), open_router(plan, choice), plan.config)
 
     @property
@@ -69,7 +73,7 @@ class AudioEmbedder:
         Raises:
             InvalidAudioError: no items, or one without samples.
         """
-        routed = self._router.route(np.concatenate(list(self._tokens(items))))
+        routed = self._route(items)
         with self._counting:
             for seen in self._watchers:
                 seen.append(routed)
@@ -87,6 +91,15 @@ class AudioEmbedder:
             with self._counting:  # by identity: two that saw the same are equal
                 self._watchers = [other for other in self._watchers if other is not seen]
 
+    def _route(self, items: Sequence[Pcm]) -> RoutedTokens:
+        """What the adapter makes of all tokens of the items."""
+        return self._router.route(np.concatenate(list(self._tokens(items))))
+
+    def _count(self, num_audio_tokens: int) -> None:
+        """Note that a window went through the encoder."""
+        with self._counting:
+            self._encoded_tokens += num_audio_tokens
+
     def _tokens(self, items: Sequence[Pcm]) -> Iterator[Floats]:
         """Stacked encoder frames (A, stack * D) of each window."""
         if not items:
@@ -97,6 +110,5 @@ class AudioEmbedder:
         )
         for window in windows:
             frames = self._encoder.encode(window.log_mel)[: window.num_audio_tokens * config.stack_frames]
-            with self._counting:
-                self._encoded_tokens += window.num_audio_tokens
+            self._count(window.num_audio_tokens)
             yield frames.reshape(-1, config.stack_frames * frames.shape[1])

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import functools
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from eureka.engine.audio_parts import TokenRouter, WindowEncoder
 from eureka.engine.backend import Backend
+from eureka.engine.cuda.availability import check_cuda
 from eureka.engine.native.extension import check_shapes, load_extension
 from eureka.errors import InvalidInputError, NotFoundError
 from eureka.model.config import EurekaConfig
@@ -21,7 +22,7 @@ from eureka.model.load_plan import LoadPlan
 if TYPE_CHECKING:
     from eureka.engine.onnx.graph_store import GraphStore
 
-BackendName = Literal["auto", "native", "onnx", "reference"]
+BackendName = Literal["auto", "cuda", "native", "onnx", "reference"]
 Numerics = Literal["exact", "fast", "int8"]
 
 _log = logging.getLogger(__name__)
@@ -36,10 +37,12 @@ class BackendChoice:
 
     Attributes:
         backend: `native` (own kernels, CPU, no torch; onnx where they cannot run), `onnx` (CPU, no torch),
-            `reference` (torch, any device and dtype), or `auto`: for float32 on the CPU native with one
-            thread and onnx with more, else reference.
-        numerics: `exact` float32; `fast` products of bfloat16 on native and of int8 on onnx; `int8` on both.
-        dtype: float32, bfloat16 or float16; other than float32 on the reference only.
+            `cuda` (torch and own kernels, a GPU; reference where there is none), `reference` (torch, any
+            device and dtype), or `auto`: for float32 on the CPU native with one thread and onnx with more,
+            on a GPU cuda, else reference.
+        numerics: `exact` float32, on cuda `dtype`; `fast` products of bfloat16 on native and cuda, of int8
+            on onnx; `int8` on all three, on cuda of weights alone.
+        dtype: float32, bfloat16 or float16; other than float32 on cuda and the reference only.
         device: cpu, or a torch device.
         num_threads: threads inside one operator.
         cache_folder: where graphs are kept; None writes them anew at each start.
@@ -65,19 +68,50 @@ class BackendChoice:
                 f"backend {self.backend} computes in float32 on the cpu, not in {self.dtype} on {self.device}"
             )
             raise InvalidInputError(message, reason="BACKEND_MISMATCH")
-        if self.numerics != "exact" and self.is_reference:
-            message = f"{self.numerics} numerics are for the backends native and onnx, in float32 on the cpu"
+        if self.numerics != "exact" and self.is_torch and not self.wants_cuda:
+            message = (
+                f"{self.numerics} numerics are for the backends native and onnx, in float32 on the cpu,"
+                " and for cuda"
+            )
             raise InvalidInputError(message, reason="BACKEND_MISMATCH")
 
     @property
-    def is_reference(self) -> bool:
+    def is_torch(self) -> bool:
         """Whether torch computes."""
         is_fitting = self.dtype == "float32" and self.device == "cpu"
-        return self.backend == "reference" or (self.backend == "auto" and not is_fitting)
+        return self.backend in ("cuda", "reference") or (self.backend == "auto" and not is_fitting)
 
-    def resolve(self, config: EurekaConfig) -> Literal["native", "onnx", "reference"]:
-        """What will compute a checkpoint here; the log says why where native kernels would but cannot."""
-        if self.is_reference:
+    @property
+    def wants_cuda(self) -> bool:
+        """Whether the GPU backend computes, where it can."""
+        return self.backend == "cuda" or (self.backend == "auto" and self.device.startswith("cuda"))
+
+    def in_torch(self) -> BackendChoice:
+        """Device and dtype of parts in torch: of the GPU backend, or of the reference in its place."""
+        if not self.wants_cuda:
+            return self
+        import torch
+
+        device = self.device if self.device.startswith("cuda") else "cuda"
+        is_short = self.numerics != "exact" and self.dtype == "float32"
+        return replace(
+            self,
+            backend="reference",
+            numerics="exact",
+            dtype="bfloat16" if is_short else self.dtype,
+            device=device if torch.cuda.is_available() else "cpu",
+        )
+
+    def resolve(self, config: EurekaConfig) -> Literal["cuda", "native", "onnx", "reference"]:
+        """What will compute a checkpoint here; the log says why where cuda or native would but cannot."""
+        if self.wants_cuda:
+            try:
+                check_cuda(config)
+            except (NotFoundError, InvalidInputError) as error:
+                say_cuda_once(str(error))
+                return "reference"
+            return "cuda"
+        if self.is_torch:
             return "reference"
         if self.backend == "onnx" or (self.backend == "auto" and self.num_threads > 1):
             return "onnx"
@@ -95,11 +129,15 @@ def open_backend(
 ) -> Backend:
     """The language model of a checkpoint."""
     backend = choice.resolve(plan.config)
+    if backend == "cuda":
+        from eureka.engine.cuda.opening import open_cuda_backend
+
+        return open_cuda_backend(plan, choice, num_slots, context_tokens)
     if backend == "reference":
         from eureka.engine.reference import ReferenceBackend
         from eureka.engine.reference_parts import read_decoder
 
-        return ReferenceBackend(read_decoder(plan, choice), num_slots, context_tokens)
+        return ReferenceBackend(read_decoder(plan, choice.in_torch()), num_slots, context_tokens)
     if backend == "native":
         from eureka.engine.native.backend import NativeBackend
 
@@ -112,10 +150,14 @@ def open_backend(
 def open_encoder(plan: LoadPlan, choice: BackendChoice) -> WindowEncoder:
     """The audio encoder of a checkpoint."""
     backend = choice.resolve(plan.config)
+    if backend == "cuda":
+        from eureka.engine.cuda.opening import open_cuda_encoder
+
+        return open_cuda_encoder(plan, choice)
     if backend == "reference":
         from eureka.engine.reference_parts import read_encoder
 
-        return read_encoder(plan, choice)
+        return read_encoder(plan, choice.in_torch())
     if backend == "native":
         from eureka.engine.native.audio_parts import NativeEncoder
         from eureka.engine.native.weights import build_encoder
@@ -128,10 +170,10 @@ def open_encoder(plan: LoadPlan, choice: BackendChoice) -> WindowEncoder:
 
 def open_router(plan: LoadPlan, choice: BackendChoice) -> TokenRouter:
     """The adapter of a checkpoint; on ONNX Runtime beside native kernels, too: it takes 3 % of the time."""
-    if choice.is_reference:
+    if choice.is_torch:
         from eureka.engine.reference_parts import read_router
 
-        return read_router(plan, choice)
+        return read_router(plan, choice.in_torch())
     from eureka.engine.onnx.audio_parts import OnnxRouter
 
     return OnnxRouter(_graphs(plan, choice).open_adapter())
@@ -148,3 +190,9 @@ def _graphs(plan: LoadPlan, choice: BackendChoice) -> GraphStore:
 def say_once(reason: str) -> None:
     """One line for a reason, however many parts of a checkpoint are opened."""
     _log.warning("native_left_out", extra={"reason": reason, "backend": "onnx"})
+
+
+@functools.cache
+def say_cuda_once(reason: str) -> None:
+    """The same for a GPU backend that cannot run."""
+    _log.warning("cuda_left_out", extra={"reason": reason, "backend": "reference"})

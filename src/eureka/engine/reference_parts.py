@@ -11,6 +11,7 @@ from eureka.engine.audio_embedder import AudioEmbedder
 from eureka.engine.audio_parts import RoutedTokens
 from eureka.engine.request import Floats
 from eureka.model.adapter import MoeAdapter
+from eureka.model.attention import AttentionFunction, plain_attention
 from eureka.model.decoder import Decoder
 from eureka.model.encoder import AudioEncoder
 from eureka.model.eureka_audio import EurekaAudio
@@ -49,7 +50,12 @@ class ReferenceRouter:
     @torch.inference_mode()
     def route(self, tokens: Floats) -> RoutedTokens:
         """What the adapter makes of tokens (A, stack * D)."""
-        routed = self._adapter.route(torch.tensor(tokens, dtype=self._dtype, device=self._device))
+        return self.route_tensor(torch.tensor(tokens, device=self._device))
+
+    @torch.inference_mode()
+    def route_tensor(self, tokens: Tensor) -> RoutedTokens:
+        """The same of tokens that are on the device already."""
+        routed = self._adapter.route(tokens.to(self._dtype))
         return RoutedTokens(
             routed.audio_embeddings.float().cpu().numpy(),
             routed.selected.cpu().numpy(),
@@ -65,8 +71,15 @@ def reference_embedder(model: EurekaAudio) -> AudioEmbedder:
 
 def read_encoder(plan: LoadPlan, choice: BackendChoice) -> ReferenceEncoder:
     """The encoder of a checkpoint, no other weights."""
-    encoder = build_empty(plan).audio_encoder.speech_encoder
-    return ReferenceEncoder(_filled(encoder, _stored(plan, encoder, ENCODER_PREFIX, choice), choice))
+    return ReferenceEncoder(read_encoder_module(plan, choice))
+
+
+def read_encoder_module(
+    plan: LoadPlan, choice: BackendChoice, attention: AttentionFunction = plain_attention
+) -> AudioEncoder:
+    """The encoder's module, attention computed in this way."""
+    encoder = build_empty(plan, attention).audio_encoder.speech_encoder
+    return _filled(encoder, _stored(plan, encoder, ENCODER_PREFIX, choice), choice)
 
 
 def read_router(plan: LoadPlan, choice: BackendChoice) -> ReferenceRouter:

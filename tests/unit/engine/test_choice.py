@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+import torch
 
-from eureka.engine.choice import BackendChoice, BackendName, say_once
+from eureka.engine.choice import BackendChoice, BackendName, say_cuda_once, say_once
 from eureka.errors import InvalidInputError, NotFoundError
 from eureka.model.config import EurekaConfig
 from tests.helpers.native import needs_kernels
@@ -23,13 +24,36 @@ ODD_CONFIG = EurekaConfig.from_dict(
     [
         ({"backend": "reference"}, "reference"),
         ({"dtype": "bfloat16"}, "reference"),
-        ({"device": "cuda:0"}, "reference"),
         ({"backend": "onnx", "numerics": "fast"}, "onnx"),
         ({"num_threads": 2}, "onnx"),
     ],
 )
 def test_choice_resolves_without_kernels(fields: dict[str, Any], expected: str) -> None:
     assert BackendChoice(**fields).resolve(CONFIG) == expected
+
+
+@pytest.mark.parametrize(
+    "fields", [{"backend": "cuda"}, {"device": "cuda:0"}, {"backend": "cuda", "numerics": "int8"}]
+)
+@pytest.mark.skipif(torch.cuda.is_available(), reason="a GPU is there")
+def test_cuda_without_a_gpu_leaves_the_reference_on_the_cpu_and_one_line(
+    fields: dict[str, Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    say_cuda_once.cache_clear()
+    choice = BackendChoice(**fields)
+    assert [choice.resolve(CONFIG) for _ in range(3)] == ["reference"] * 3
+    assert choice.in_torch().device == "cpu"
+    assert choice.in_torch().dtype == ("bfloat16" if "numerics" in fields else "float32")
+    assert [r.message for r in caplog.records] == ["cuda_left_out"]
+    assert "no GPU" in caplog.records[0].reason  # type: ignore[attr-defined]
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU that torch can use")
+@pytest.mark.parametrize("fields", [{"backend": "cuda"}, {"device": "cuda:0"}])
+def test_cuda_computes_on_a_gpu(fields: dict[str, Any]) -> None:
+    assert BackendChoice(**fields).resolve(CONFIG) == "cuda"
+    assert BackendChoice(**fields).in_torch().device.startswith("cuda")
 
 
 @pytest.mark.parametrize("backend", ["auto", "native"])

@@ -1,6 +1,7 @@
 """The choice of next tokens on the device: penalty, greedy or drawn; shapes are fixed, and nothing waits.
 
-A graph takes no numbers from the host, so that fixed ones go in by `masked_fill`, never by `where`. The rules are those of `engine.sampler`, which chooses where a request asks for more than these.
+A graph takes no numbers from the host, so that fixed ones go in by `masked_fill`, never by `where`. The rules
+are those of `engine.sampler`, which chooses where a request asks for more than these.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Kernels of a decode step in the Triton language; `triton_ops` launches them, `plain_ops` says what they mean.
+"""Kernels of a decode step in the Triton language; `triton_ops` launches them, `ops` says what they mean.
 
 All sums are float32. A tile of rows holds at least 16, the least that tensor cores take: with few rows a step
 waits for weights, not for products. Letters: B rows of a step, D width, N outputs of a linear, H heads, K kv
@@ -149,7 +149,7 @@ def heads_kernel(
 ):
     """Norm and rotate a head of qkv (B, (H + 2 K) P): queries to (B, H, P), keys and values to their page.
 
-    The token of a row stands at the row's length. A row that is not active writes to page 0, which nobody reads.
+    The token of a row stands at the row's length. A row that is not active writes to page 0, never read.
     """
     row = tl.program_id(0)
     head = tl.program_id(1)

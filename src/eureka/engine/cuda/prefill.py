@@ -1,4 +1,4 @@
-"""Prompts and continuations through the language model: torch's own products, scaled_dot_product_attention."""
+"""Prompts and continuations through the language model: torch's own products and attention."""
 
 from __future__ import annotations
 
@@ -102,9 +102,8 @@ def _rotated(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
 
 def _attend_alone(queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
     """A sequence from its first token on, (L, H, P) and (L, K, P), to (L, H P)."""
-    mixed = functional.scaled_dot_product_attention(
-        *(tensor.transpose(0, 1)[None] for tensor in (queries, keys, values)), is_causal=True, enable_gqa=True
-    )
+    own, old, what = (tensor.transpose(0, 1)[None] for tensor in (queries, keys, values))
+    mixed = functional.scaled_dot_product_attention(own, old, what, is_causal=True, enable_gqa=True)
     return mixed[0].transpose(0, 1).flatten(1)
 
 
@@ -116,6 +115,7 @@ def _attend_behind(queries: Tensor, keys: Tensor, values: Tensor, start: int) ->
     group = queries.shape[1] // len(keys)
     places = torch.arange(keys.shape[1], device=keys.device)
     visible = places <= places[start:, None]  # (L, start + L)
-    spread = (tensor.repeat_interleave(group, dim=0)[None] for tensor in (keys, values))
-    mixed = functional.scaled_dot_product_attention(queries.transpose(0, 1)[None], *spread, attn_mask=visible)
+    old, what = (tensor.repeat_interleave(group, dim=0)[None] for tensor in (keys, values))
+    own = queries.transpose(0, 1)[None]
+    mixed = functional.scaled_dot_product_attention(own, old, what, attn_mask=visible)
     return mixed[0].transpose(0, 1).flatten(1)

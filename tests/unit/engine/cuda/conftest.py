@@ -1,4 +1,4 @@
-"""Kernels run by Triton's interpreter where there is no GPU; it has to be asked for before they are imported."""
+"""Kernels run by Triton's interpreter where there is no GPU; it is asked for before they are imported."""
 
 from __future__ import annotations
 
