@@ -36,7 +36,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 PYTEST := $(BIN)/python -m pytest
 
-.PHONY: kernel-tools help demo test test-large chaos lint render helm bench bench-peers bench-serving bench-jobs clean speech-engines queue-server s3-server alert-tools buf
+.PHONY: kernel-tools help demo test test-large chaos lint render helm bench bench-peers bench-gpu bench-serving bench-jobs clean speech-engines queue-server s3-server alert-tools buf
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -74,6 +74,9 @@ bench: $(VENV)/.ready-dev ## speed and sameness into benchmarks/results.json, an
 
 bench-peers: $(VENV)/.ready-dev ## speed against llama.cpp (built from source) and onnxruntime-genai
 	@$(BIN)/python benchmarks/peers.py
+
+bench-gpu: $(VENV)/.ready-dev ## the goals on a GPU, in the shape of the 1.7B model (6 GB of disk; ONLY=H1,H4)
+	@PYTHONPATH=.:benchmarks $(BIN)/python -m gpu.bench_gpu $(if $(ONLY),--only $(ONLY))
 
 bench-serving: $(VENV)/.ready-dev ## the local stack against the engine in one process, 1 to 64 streams
 	@OPENBLAS_NUM_THREADS=1 $(BIN)/python benchmarks/serving.py

@@ -90,6 +90,11 @@ class CudaBackend:
         return self._weights.config.hidden_size
 
     @property
+    def step_bytes(self) -> int:
+        """Bytes of weights that a step reads."""
+        return self._weights.step_bytes
+
+    @property
     def most_top_k(self) -> int:
         """See `ChoosingBackend`."""
         return MOST_TOP_K
