@@ -55,6 +55,11 @@ class Bed:
         """Name of what computes."""
         return torch.cuda.get_device_name(self.device) if self.device.type == "cuda" else "cpu, quick"
 
+    @property
+    def has_fp8(self) -> bool:
+        """Whether kernels can read weights in float8_e4m3fn: from Ada and Hopper on."""
+        return self.device.type != "cuda" or torch.cuda.get_device_capability(self.device) >= (8, 9)
+
     def size(self, usual: int, quick: int) -> int:
         """Rounds, tokens or requests of a measurement."""
         return quick if self.is_quick else usual

@@ -64,8 +64,8 @@ def linear_kernel(
     block_k: tl.constexpr,
 ):
     """out (B, N) = residual + norm(x) @ w.T * w_scale: norm, scale and residual where there are any."""
-    rows = tl.program_id(1) * block_m + tl.arange(0, block_m)
-    outputs = tl.program_id(0) * block_n + tl.arange(0, block_n)
+    rows = tl.program_id(0) * block_m + tl.arange(0, block_m)
+    outputs = tl.program_id(1) * block_n + tl.arange(0, block_n)
     row_mask = rows < num_rows
     scale = tl.zeros([block_m], dtype=tl.float32)
     if has_norm:
@@ -102,8 +102,8 @@ def gated_kernel(
     block_k: tl.constexpr,
 ):
     """out (B, N) = silu(gate) * up, both of norm(x); w (2 N, D) holds the gate's rows, then the up's."""
-    rows = tl.program_id(1) * block_m + tl.arange(0, block_m)
-    outputs = tl.program_id(0) * block_n + tl.arange(0, block_n)
+    rows = tl.program_id(0) * block_m + tl.arange(0, block_m)
+    outputs = tl.program_id(1) * block_n + tl.arange(0, block_n)
     row_mask = rows < num_rows
     scale = _row_scale(x_ptr, rows, row_mask, width, eps, block_k)
     gate = tl.zeros([block_m, block_n], dtype=tl.float32)

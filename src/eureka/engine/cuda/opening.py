@@ -20,9 +20,8 @@ if TYPE_CHECKING:
 def open_cuda_backend(
     plan: LoadPlan, choice: BackendChoice, num_slots: int, context_tokens: int
 ) -> CudaBackend:
-    """The language model, its graphs captured, on a device that is made the current one."""
+    """The language model, its graphs captured."""
     where = choice.in_torch()
-    torch.cuda.set_device(where.device)
     context = min(context_tokens, plan.config.backbone.max_position_embeddings)
     storage: Storage = "int8" if choice.numerics == "int8" else "full"
     weights = read_weights(plan, context, getattr(torch, where.dtype), where.device, storage)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+from typing import Any
+
 import torch
 from torch import Tensor
 
@@ -47,9 +50,10 @@ class StepRunner:
 
     def prepare(self, modes: tuple[Mode, ...] = ("logits", "greedy")) -> None:
         """Capture the graphs of all buckets, the largest first: the others then fit into its memory."""
-        for size in reversed(self.buckets):
-            for mode in modes:
-                self._graph(self.buffers(size), mode)
+        with self._on_device():
+            for size in reversed(self.buckets):
+                for mode in modes:
+                    self._graph(self.buffers(size), mode)
 
     def buffers(self, count: int) -> StepBuffers:
         """Those of the least bucket that holds `count` rows."""
@@ -62,7 +66,8 @@ class StepRunner:
 
     def logits(self, buffers: StepBuffers, count: int) -> Tensor:
         """Logits (count, V) of one step over filled buffers."""
-        self._launch(buffers, "logits")
+        with self._on_device():
+            self._launch(buffers, "logits")
         return buffers.logits[:count]
 
     def tokens(self, buffers: StepBuffers, count: int, num_steps: int, mode: Mode) -> list[list[int]]:
@@ -72,12 +77,18 @@ class StepRunner:
         next, whose rows stand still.
         """
         reader = _Reader(buffers, count)
-        for number in range(num_steps):
-            self._launch(buffers, mode)
-            reader.enqueue(number)
-            if number and not reader.goes_on(number - 1):
-                break
-        return reader.tokens()
+        with self._on_device():
+            for number in range(num_steps):
+                self._launch(buffers, mode)
+                reader.enqueue(number)
+                if number and not reader.goes_on(number - 1):
+                    break
+            return reader.tokens()
+
+    def _on_device(self) -> contextlib.AbstractContextManager[Any]:
+        """Kernels are launched on the current device, which is a thread's own affair."""
+        device = self._step.weights.device
+        return torch.cuda.device(device) if device.type == "cuda" else contextlib.nullcontext()
 
     def _launch(self, buffers: StepBuffers, mode: Mode) -> None:
         if self._is_captured:

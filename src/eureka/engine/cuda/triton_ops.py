@@ -20,7 +20,7 @@ _LEAST_TILE = 16
 """Rows or columns of the smallest tile that tensor cores take."""
 
 _MOST_ROWS = 64
-"""Rows of a tile; more of them read the weights once again, from cache."""
+"""Rows of a tile. Tiles of the same weights are launched side by side, so that memory gives them once."""
 
 _PROGRAMS = 264
 """Programs that attention is cut into at least: two for each of an H100's 132 multiprocessors."""
@@ -53,7 +53,7 @@ class TritonOps:
         num_rows, num_outputs = len(x), len(linear.weight)
         out = torch.empty((num_rows, num_outputs), dtype=dtype or x.dtype, device=x.device)
         block_m, block_n, block_k = tile(num_rows, num_outputs, x.dtype)
-        grid = (_parts(num_outputs, block_n), _parts(num_rows, block_m))
+        grid = (_parts(num_rows, block_m), _parts(num_outputs, block_n))
         kernels.linear_kernel[grid](
             x,
             x if norm is None else norm,
@@ -80,7 +80,7 @@ class TritonOps:
         num_rows, num_outputs = len(x), len(linear.weight) // 2
         out = torch.empty((num_rows, num_outputs), dtype=x.dtype, device=x.device)
         block_m, block_n, block_k = tile(num_rows, num_outputs, x.dtype)
-        grid = (_parts(num_outputs, block_n), _parts(num_rows, block_m))
+        grid = (_parts(num_rows, block_m), _parts(num_outputs, block_n))
         kernels.gated_kernel[grid](
             x,
             norm,
