@@ -93,13 +93,14 @@ class BackendChoice:
         import torch
 
         device = self.device if self.device.startswith("cuda") else "cuda"
-        is_short = self.numerics != "exact" and self.dtype == "float32"
+        has_gpu = torch.cuda.is_available()
+        is_short = has_gpu and self.numerics != "exact" and self.dtype == "float32"
         return replace(
             self,
             backend="reference",
             numerics="exact",
             dtype="bfloat16" if is_short else self.dtype,
-            device=device if torch.cuda.is_available() else "cpu",
+            device=device if has_gpu else "cpu",
         )
 
     def resolve(self, config: EurekaConfig) -> Literal["cuda", "native", "onnx", "reference"]:

@@ -43,7 +43,7 @@ def test_cuda_without_a_gpu_leaves_the_reference_on_the_cpu_and_one_line(
     choice = BackendChoice(**fields)
     assert [choice.resolve(CONFIG) for _ in range(3)] == ["reference"] * 3
     assert choice.in_torch().device == "cpu"
-    assert choice.in_torch().dtype == ("bfloat16" if "numerics" in fields else "float32")
+    assert choice.in_torch().dtype == "float32"
     assert [r.message for r in caplog.records] == ["cuda_left_out"]
     assert "no GPU" in caplog.records[0].reason  # type: ignore[attr-defined]
 
@@ -54,6 +54,7 @@ def test_cuda_without_a_gpu_leaves_the_reference_on_the_cpu_and_one_line(
 def test_cuda_computes_on_a_gpu(fields: dict[str, Any]) -> None:
     assert BackendChoice(**fields).resolve(CONFIG) == "cuda"
     assert BackendChoice(**fields).in_torch().device.startswith("cuda")
+    assert BackendChoice(**fields, numerics="fast").in_torch().dtype == "bfloat16"
 
 
 @pytest.mark.parametrize("backend", ["auto", "native"])

@@ -55,7 +55,8 @@ def tiny_copy(decoder: Decoder) -> Decoder:
 
 
 def near(ours: np.ndarray, theirs: np.ndarray) -> bool:
-    return bool(np.abs(ours - theirs).max() <= 1e-5 * np.abs(theirs).max())
+    bound = 1e-5 if DEVICE == "cpu" else 1e-4  # other libraries, other orders of adding up
+    return bool(np.abs(ours - theirs).max() <= bound * np.abs(theirs).max())
 
 
 def prompt(slot: int, length: int, seed: int) -> Prefill:
