@@ -78,18 +78,34 @@ class S3Server:
 class Radosgw:
     """Starts the daemons in an empty folder.
 
+    Args:
+        folder: of everything.
+        host: where the gateway listens.
+        port: likewise; 0 picks a free one.
+        access_key: of the user that is made.
+        secret_key: likewise.
+
     Raises:
         FileNotFoundError: a program is not installed.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        host: str = "127.0.0.1",
+        port: int = 0,
+        access_key: str = ACCESS_KEY,
+        secret_key: str = SECRET_KEY,
+    ) -> None:
         missing = [name for name in PROGRAMS if shutil.which(name) is None]
         if missing:
             raise FileNotFoundError(
                 f"not installed: {', '.join(missing)} (Debian: radosgw ceph-mon ceph-osd)"
             )
         self._folder = folder
-        self._mon_port, self.port = _free_ports(2)
+        self._host, self._keys = host, (access_key, secret_key)
+        self._mon_port, free = _free_ports(2)
+        self.port = port or free
 
     def start(self) -> S3Server:
         """Start everything and wait until it answers; what was started is ended where that fails."""
@@ -101,7 +117,7 @@ class Radosgw:
         except BaseException:
             kill_daemons(self._folder)
             raise
-        return S3Server(f"http://127.0.0.1:{self.port}")
+        return S3Server(f"http://127.0.0.1:{self.port}", *self._keys)
 
     def _write_config(self) -> None:
         for name in ("mon", "osd", "rgw", "crash"):
@@ -142,18 +158,11 @@ class Radosgw:
 
     def _start_gateway(self) -> None:
         # Without tcp_nodelay every answer with a body waits 40 ms for the client's acknowledgement.
-        endpoint = f"--rgw-frontends=beast endpoint=127.0.0.1:{self.port} tcp_nodelay=1"
+        endpoint = f"--rgw-frontends=beast endpoint={self._host}:{self.port} tcp_nodelay=1"
         _run("radosgw", *self._conf, "-n", "client.rgw", endpoint)
-        user = [
-            "--uid",
-            "tests",
-            "--display-name",
-            "tests",
-            "--access-key",
-            ACCESS_KEY,
-            "--secret",
-            SECRET_KEY,
-        ]
+        access_key, secret_key = self._keys
+        user = ["--uid", "tests", "--display-name", "tests"]
+        user += ["--access-key", access_key, "--secret", secret_key]
         _run("radosgw-admin", *self._conf, "-n", "client.rgw", "user", "create", *user)
         _wait(lambda: _answers(self.port), "radosgw")
 
