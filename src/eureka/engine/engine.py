@@ -257,8 +257,14 @@ class Engine:
         self._sample([batch[row] for row in open_ended], first_logits[open_ended])
 
     def _decode(self, batch: list[LiveRequest]) -> None:
+        parts = self._many_steps.parts(batch)
+        most = 1 if self._scheduler.prefilling or len(parts) > 1 else MAX_STEPS  # so that all go on alike
+        for part in parts:
+            self._decode_part(part, most)
+
+    def _decode_part(self, batch: list[LiveRequest], most: int) -> None:
         try:
-            count = self._many_steps.count(batch, 1 if self._scheduler.prefilling else MAX_STEPS)
+            count = self._many_steps.count(batch, most)
             if count:
                 answers = self._many_steps.decode(batch, count, self.end_token_id)
             else:

@@ -36,6 +36,15 @@ class ManySteps:
         self._sampler, self._clock = sampler, clock
         self._step_seconds = _CALL_SECONDS  # so that the first call is one of a single step
 
+    def parts(self, batch: list[LiveRequest]) -> list[list[LiveRequest]]:
+        """The batch as it is decoded: apart those for whom a backend that chooses by itself cannot."""
+        if self._most_top_k is None:
+            return [batch]
+        parts: tuple[list[LiveRequest], list[LiveRequest]] = ([], [])
+        for live in batch:
+            parts[0 if self._is_plain(live) else 1].append(live)
+        return [part for part in parts if part]
+
     def count(self, batch: Sequence[LiveRequest], most: int = MAX_STEPS) -> int:
         """Steps, at most `most`, that the batch may take in one call; 0 where each has to be looked at.
 

@@ -214,6 +214,32 @@ PLAIN = [
 ]
 
 
+class Counting(CudaBackend):
+    """Notes the rows of each call."""
+
+    chosen_rows: set[int]
+    fetched_rows: set[int]
+
+    def decode_steps(self, slots, token_ids, choices, end_token_id):  # type: ignore[no-untyped-def]
+        self.chosen_rows.add(len(slots))
+        return super().decode_steps(slots, token_ids, choices, end_token_id)
+
+    def decode(self, slots, token_ids):  # type: ignore[no-untyped-def]
+        self.fetched_rows.add(len(slots))
+        return super().decode(slots, token_ids)
+
+
+def test_logits_are_fetched_only_of_who_needs_them(decoder: Decoder) -> None:
+    backend = Counting(weights_of(decoder, CONTEXT), 4, CONTEXT)
+    backend.chosen_rows, backend.fetched_rows = set(), set()
+    engine = Engine(backend, END_TOKEN, ManualClock(), EngineLimits())
+    asked = [{}, {"temperature": 0.8, "top_p": 0.9, "seed": 6}, {"repetition_penalty": 1.2}]
+    handles = [engine.submit(make_request(number, **one)) for number, one in enumerate(asked)]
+    assert all(sum(len(delta.token_ids) for delta in handle) == 12 for handle in handles)
+    assert backend.chosen_rows == {2}
+    assert backend.fetched_rows == {1}
+
+
 @pytest.mark.parametrize("more", [{}, {"temperature": 0.8, "top_p": 0.9, "seed": 6}])
 def test_engine_answers_alike_whoever_chooses(decoder: Decoder, more: dict[str, float]) -> None:
     """On the device, but where a request of the batch asks for what only the sampler knows."""
