@@ -20,6 +20,8 @@ KERNEL_PACKAGES := g++ qemu-user
 QUEUE_PACKAGES := redis-server
 # promtool, which reads alerts and dashboards and makes alerts fire in tests.
 ALERT_PACKAGES := prometheus
+# Builds images and runs them; debootstrap makes their base where no registry is reached.
+IMAGE_PACKAGES := docker.io docker-compose debootstrap
 # Helm for the tests of the chart: its package needs a newer Python than ours may be, so it has its own place.
 HELM_VENV := .venv-helm
 HELM_PACKAGES := helm-sdkpy==0.1.32 cffi==2.1.1 pycparser==3.12
@@ -36,10 +38,10 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 PYTEST := $(BIN)/python -m pytest
 
-.PHONY: kernel-tools help demo test test-large chaos lint render helm bench bench-peers bench-gpu bench-serving bench-jobs clean speech-engines queue-server s3-server alert-tools buf
+.PHONY: kernel-tools help demo test test-large test-images chaos lint render images image-requirements helm image-tools bench bench-peers bench-gpu bench-serving bench-jobs clean speech-engines queue-server s3-server alert-tools buf
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 demo: $(VENV)/.ready-demo speech-engines queue-server ## hear a sample made on the spot (SEED=n), or a file (AUDIO=path)
 	@$(BIN)/python -m eureka.cli.demo $(if $(SEED),--seed $(SEED)) $(if $(AUDIO),--audio "$(AUDIO)") --served
@@ -49,6 +51,9 @@ test: kernel-tools $(VENV)/.ready-dev speech-engines queue-server s3-server aler
 
 test-large: kernel-tools $(VENV)/.ready-dev ## a random checkpoint in the shape of the 1.7B model (6 GB of disk), an hour of audio
 	@$(PYTEST) -m large --timeout 1800
+
+test-images: $(VENV)/.ready-dev image-tools ## build the CPU images, run the platform in them by compose (root, or a running engine)
+	@$(PYTEST) tests/images -m images -p no:xdist --timeout 1800
 
 chaos: kernel-tools $(VENV)/.ready-dev queue-server s3-server ## kill parts of the running stack, soak it: tests too slow for every day
 	@$(PYTEST) -m slow --timeout 1800
@@ -67,6 +72,12 @@ lint: $(VENV)/.ready-dev buf ## style, types, import floors and protos
 
 render: $(VENV)/.ready-dev helm ## the Helm chart with each of its values files into build/chart/
 	@PYTHONPATH=. $(BIN)/python -m tests.helpers.render_chart
+
+images: $(BIN)/python ## the container images eureka-service, eureka-worker, eureka-triton (NAMES=worker, GPU=1)
+	@$(BIN)/python docker/build.py $(NAMES) $(if $(GPU),--gpu)
+
+image-requirements: $(BIN)/python ## what the images install, anew from constraints.txt, with hashes
+	@$(BIN)/python docker/requirements.py
 
 bench: $(VENV)/.ready-dev ## speed and sameness into benchmarks/results.json, and two pictures (ONLY=C1,C3)
 	@$(BIN)/python benchmarks/bench.py $(if $(ONLY),--only $(ONLY))
@@ -146,6 +157,17 @@ kernel-tools:
 	    apt-get install -y -qq --no-install-recommends $(KERNEL_PACKAGES) >/dev/null; } || true; \
 	fi; \
 	command -v g++ >/dev/null || echo "Left out: the native kernels (no C++ compiler; Debian package g++)"
+
+# Never fails: without an engine the tests of images skip by name, or fail where CI=true.
+image-tools:
+	@if command -v dockerd >/dev/null && command -v docker-compose >/dev/null; then exit 0; fi; \
+	if docker version >/dev/null 2>&1; then exit 0; fi; \
+	if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+	  echo "Installing Debian packages: $(IMAGE_PACKAGES)"; \
+	  { apt-get update -qq && DEBIAN_FRONTEND=noninteractive \
+	    apt-get install -y -qq --no-install-recommends $(IMAGE_PACKAGES) >/dev/null; } || true; \
+	fi; \
+	command -v docker >/dev/null || echo "Left out: images (no container engine; Debian $(IMAGE_PACKAGES))"
 
 # Never fails: without it the tests of S3 skip by name, or fail where CI=true.
 s3-server:

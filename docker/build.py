@@ -64,6 +64,11 @@ def docker_with_buildkit() -> str | None:
     return None
 
 
+def tag_of(name: str, *, gpu: bool = False) -> str:
+    """Name and tag of an image; over NVIDIA's image Triton has a tag of its own."""
+    return f"eureka-{name}:{package_version()}" + ("-gpu" if gpu and name == "triton" else "")
+
+
 def build(docker: str, names: Sequence[str], *, gpu: bool = False) -> Iterator[Built]:
     """Build images one after the other.
 
@@ -73,7 +78,7 @@ def build(docker: str, names: Sequence[str], *, gpu: bool = False) -> Iterator[B
     with tempfile.TemporaryDirectory() as folder:
         secrets = list(_secrets(Path(folder)))
         for name in names:
-            tag = f"eureka-{name}:{package_version()}" + ("-gpu" if gpu and name == "triton" else "")
+            tag = tag_of(name, gpu=gpu)
             kind = (
                 [f"BASE_IMAGE={GPU_BASE}", "KIND=gpu", "NO_NATIVE_KERNELS=1"] if tag.endswith("-gpu") else []
             )

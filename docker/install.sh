@@ -26,8 +26,10 @@ if [ "${NO_NATIVE_KERNELS:-}" != 1 ]; then
     # A kernel that did not compile is left out of a wheel in silence; an image says so.
     /opt/eureka/bin/python -c 'import eureka.engine.native._kernels'
 fi
-# Tests of libraries, and stubs of the Triton wheel for other Pythons.
+# Tests of libraries; below, stubs of the Triton wheel for other Pythons.
 find "$packages" -type d \( -name tests -o -name test \) -prune -exec rm -rf {} +
+# A second, asynchronous client of Kubernetes that we never import: 68 MB.
+rm -rf "$packages/kubernetes/aio"
 stubs="$packages/pytriton/tritonserver/python_backend_stubs"
 if [ -d "$stubs" ]; then
     version=$(/opt/eureka/bin/python -c 'import sys; print("%d.%d" % sys.version_info[:2])')

@@ -27,6 +27,8 @@ EXCLUDED = (
     # of nvidia-pytriton: its own interface, and clients by HTTP; we start its server
     *("importlib-metadata", "pyzmq", "sh", "typer", "typing-inspect", "wrapt"),
     *("aiohttp", "gevent", "geventhttpclient", "greenlet"),
+    # of kubernetes: its asynchronous copy, which docker/install.sh removes
+    "aiohttp-retry",
 )
 
 HEADER = """\
