@@ -54,8 +54,8 @@ class Image:
     has_eureka: bool = True
 
 
-_TRACING = ("grpcio", "opentelemetry-exporter-otlp-proto-grpc", "opentelemetry-sdk")
-_MODELS = ("llguidance", "safetensors", "tokenizers", "tritonclient", "ml-dtypes", "psutil", *_TRACING)
+_WATCHED = ("grpcio", "grpcio-health-checking", "opentelemetry-exporter-otlp-proto-grpc", "opentelemetry-sdk")
+_MODELS = ("llguidance", "safetensors", "tokenizers", "tritonclient", "ml-dtypes", "psutil", *_WATCHED)
 
 IMAGES = {
     "build": Image(packages=("pybind11", "setuptools"), has_eureka=False),

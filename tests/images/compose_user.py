@@ -86,8 +86,22 @@ class ComposeUser:
             text=True,
             timeout=timeout,
         )
-        assert done.returncode == 0, done.stderr[-3_000:]
+        assert done.returncode == 0, f"{done.stderr[-2_000:]}\n{self.words_of_the_ill()}"
         return done.stdout
+
+    def words_of_the_ill(self) -> str:
+        """The ends of logs and health checks of containers that are neither healthy nor ended well."""
+        of_project = f"label=com.docker.compose.project={self.project}"
+        told = []
+        for container in self.engine.run("ps", "--all", "--quiet", "--filter", of_project).split():
+            described = json.loads(self.engine.run("inspect", container))[0]
+            state = described["State"]
+            has_ended_well = state["Status"] == "exited" and state["ExitCode"] == 0
+            if has_ended_well or state.get("Health", {}).get("Status") == "healthy":
+                continue
+            checks = [check["Output"][-500:] for check in state.get("Health", {}).get("Log", [])[-1:]]
+            told += [described["Name"], *checks, self.engine.run("logs", "--tail", "10", container)]
+        return "\n".join(told)
 
     def up(self) -> float:
         """Start all and wait until each is healthy; seconds that it took."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import time
 import urllib.request
 from urllib.parse import urlsplit
@@ -56,6 +57,16 @@ def test_service_and_worker_hold_no_torch_and_triton_holds_the_kernels(
     assert run("triton", find.format(["torch", "eureka.engine.native._kernels"])) == (
         "['eureka.engine.native._kernels']"
     )
+
+
+def test_health_of_each_component_can_be_asked_in_its_image(engine: Engine, images: dict[str, int]) -> None:
+    """Nothing listens there, so the answer is no, by a line of its own and without a traceback."""
+    for name, component in (("service", "gateway"), ("worker", "worker"), ("triton", "triton")):
+        tag = f"eureka-{name}:{builder.package_version()}"
+        command = ["python", "-m", "eureka.runtime.healthcheck", component]
+        with pytest.raises(subprocess.CalledProcessError) as failed:
+            engine.run("run", "--rm", "--network=none", "--read-only", tag, *command)
+        assert "Traceback" not in failed.value.stderr, failed.value.stderr
 
 
 def test_first_caption_comes_within_three_minutes(
