@@ -55,7 +55,16 @@ class Image:
 
 
 _WATCHED = ("grpcio", "grpcio-health-checking", "opentelemetry-exporter-otlp-proto-grpc", "opentelemetry-sdk")
-_MODELS = ("llguidance", "safetensors", "tokenizers", "tritonclient", "ml-dtypes", "psutil", *_WATCHED)
+_MODELS = (
+    "llguidance",
+    "safetensors",
+    "tokenizers",
+    "tritonclient",
+    "ml-dtypes",
+    "packaging",
+    "psutil",
+    *_WATCHED,
+)
 
 IMAGES = {
     "build": Image(packages=("pybind11", "setuptools"), has_eureka=False),
