@@ -43,7 +43,17 @@ def test_every_known_name_reaches_its_field(monkeypatch: pytest.MonkeyPatch) -> 
         monkeypatch.setenv(name, "no such value")
     with pytest.raises(InvalidInputError) as caught:
         load_settings()
-    paths = ("EUREKA_CHECKPOINT", "_FOLDER", "_FILE", "__CERTIFICATE", "__KEY", "_CA")
+    paths = (
+        "EUREKA_CHECKPOINT",
+        "_FOLDER",
+        "_FILE",
+        "__CERTIFICATE",
+        "__KEY",
+        "_CA",
+        "__KUBECONFIG",
+        "__TEMPLATE",
+        "__MODEL",
+    )
     free_text = {name for name in known_names() if name.endswith(paths)}
     for name in set(known_names()) - free_text:
         assert f"{name}: " in caught.value.message
