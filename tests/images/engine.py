@@ -95,6 +95,14 @@ def _own_daemon(daemon: str, program: str, folder: Path) -> Iterator[Engine]:
     finally:
         process.terminate()
         process.wait(START_SECONDS)
+        _unmount(folder)
+
+
+def _unmount(folder: Path) -> None:
+    """Let go of what a daemon leaves mounted, network namespaces for one: the folder could not be removed."""
+    places = [line.split()[1] for line in Path("/proc/mounts").read_text().splitlines()]
+    for place in sorted((place for place in places if place.startswith(f"{folder}/")), reverse=True):
+        subprocess.run(["umount", place], check=True, capture_output=True)
 
 
 def _wait_for(engine: Engine, process: subprocess.Popen[bytes], log: Path) -> None:
