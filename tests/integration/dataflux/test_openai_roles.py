@@ -103,14 +103,14 @@ def by_number(outcomes: list[Outcome]) -> list[object]:
 def test_every_fault_passes_and_no_record_is_lost_or_doubled(llm: str, pack: Path, tmp_path: Path) -> None:
     rig = Rig(pack, tmp_path)
     proxy = FaultyEndpoint(
-        llm, [*FAULTS, "", "429", "500", "broken", "", "cut", "off_contract"], sleep_seconds=7.0
+        llm, [*FAULTS, "", "429", "500", "broken", "", "cut", "off_contract"], sleep_seconds=13.0
     )
     with serving(proxy) as url:
-        outcomes = rig.run(url, timeout=6.0)
+        outcomes = rig.run(url, timeout=12.0)
         assert all(proxy.seen[fault] for fault in FAULTS)
         assert sorted(o.item.number for o in outcomes) == list(range(4))
         assert all(o.is_done for o in outcomes)
-        assert any(o.verdicts for o in outcomes) and proxy.audio_seconds > 5
+        assert any(o.answered for o in outcomes) and proxy.audio_seconds > 5
         before, asked = rig.keys(), proxy.seen.total()
         assert before["items"] == before["caption"] == before["questions"] == before["answers"] == 4
         again = rig.run(url)
