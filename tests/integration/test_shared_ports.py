@@ -104,7 +104,6 @@ async def test_shared_port_is_refused_to_who_does_not_share(port: int) -> None:
     await running.stop(0.1)
 
 
-@pytest.mark.slow  # on a busy machine a call can meet more stops in a row than it is tried again for
 async def test_calls_that_no_stopping_server_had_taken_are_healed(port: int) -> None:
     """Without retries, two thirds of the calls under way at each stop end as CANCELLED without a word."""
     running, _ = await _server(port)

@@ -32,14 +32,15 @@ _FILES: tuple[Any, ...] = (
 )
 
 _RETRY_POLICY = {
-    "maxAttempts": 3,
+    "maxAttempts": 5,
     "initialBackoff": "0.1s",
     "maxBackoff": "1s",
     "backoffMultiplier": 3,
     "retryableStatusCodes": ["UNAVAILABLE", "CANCELLED"],
 }
-"""Three attempts over about half a second: enough for a pod that leaves, no storm where all are away.
-CANCELLED is how a server that stops answers calls that it had not taken; what we cancel is not repeated."""
+"""Five attempts, gRPC's most, over some two seconds: enough for servers that leave one after another on a
+busy machine, no storm where all are away. CANCELLED is how a server that stops answers calls that it had not
+taken; what we cancel is not repeated."""
 
 
 @dataclass(frozen=True, slots=True)
