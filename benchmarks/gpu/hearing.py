@@ -13,6 +13,7 @@ import torch
 from pace.figures import Row, Skipped, Value, compare, in_turns, quantile
 from pace.transformers_side import whisper_of
 
+from eureka.engine.cuda.hearing import CudaEmbedder
 from eureka.engine.engine import Engine
 from eureka.engine.handle import RequestHandle
 from eureka.engine.limits import EngineLimits
@@ -173,8 +174,8 @@ def _noise(bed: Bed) -> Pcm:
     return (0.1 * rng.standard_normal(SAMPLE_RATE_HZ * bed.size(30, 1))).astype(np.float32)
 
 
-def _embeddings(bed: Bed, embedder: object) -> Floats:
-    return embedder.embed([_noise(bed)])  # type: ignore[attr-defined]
+def _embeddings(bed: Bed, embedder: CudaEmbedder) -> Floats:
+    return embedder.embed([_noise(bed)])
 
 
 def _prompt_tokens(embeddings: Floats) -> int:

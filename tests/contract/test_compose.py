@@ -95,8 +95,10 @@ def test_every_variable_of_the_file_stands_in_the_example_or_has_a_default(
 
 def test_ports_are_those_of_the_settings(compose: dict[str, Any]) -> None:
     # The shipped defaults, whatever this environment says.
-    sections = {name: type(Settings()).model_fields[name].annotation for name in ("gateway", *_STAGES)}
-    ports = {name: section.model_fields["port"].default for name, section in sections.items()}  # type: ignore[union-attr]
+    sections: dict[str, Any] = {
+        name: Settings.model_fields[name].annotation for name in ("gateway", *_STAGES)
+    }
+    ports = {name: section.model_fields["port"].default for name, section in sections.items()}
     services = compose["services"]
     assert _defaults(services["gateway"]["ports"][0]) == f"127.0.0.1:50050:{ports['gateway']}"
     for user in ("gateway", "worker"):

@@ -7,6 +7,7 @@ import re
 import shlex
 import tomllib
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -70,11 +71,9 @@ def test_environment_names_settings(lines: list[str]) -> None:
 
 
 def test_exposed_ports_are_those_of_the_settings(repo_root: Path) -> None:
-    settings = Settings.model_fields
-    fields = {
-        name: settings[name].annotation.model_fields
-        for name in ("gateway", "encoder", "adapter", "decoder", "triton")
-    }  # type: ignore[union-attr]
+    names = ("gateway", "encoder", "adapter", "decoder", "triton")
+    sections: dict[str, Any] = {name: Settings.model_fields[name].annotation for name in names}
+    fields = {name: section.model_fields for name, section in sections.items()}
     expected = {str(fields[name]["port"].default) for name in ("gateway", "encoder", "adapter", "decoder")}
     text = (repo_root / "docker/Dockerfile.service").read_text(encoding="utf-8")
     assert set(re.findall(r"^EXPOSE (.*)$", text, re.MULTILINE)[0].split()) == {*expected, "9100"}
@@ -119,11 +118,11 @@ def test_images_install_what_their_extras_need(repo_root: Path, name: str) -> No
     assert "torch" not in pins and ("kubernetes" in pins) == (name == "service")
 
 
-def _needed(project: dict[str, object], extras: tuple[str, ...]) -> list[str]:
+def _needed(project: dict[str, Any], extras: tuple[str, ...]) -> list[str]:
     """Direct requirements of the base and some extras, and of the extras that those name."""
-    found, optional = list(project["dependencies"]), project["optional-dependencies"]  # type: ignore[call-overload, var-annotated]
+    found, optional = list(project["dependencies"]), project["optional-dependencies"]
     for extra in extras:
-        found += optional[extra]  # type: ignore[index]
+        found += optional[extra]
     parsed = [Requirement(line) for line in found]
     own = tuple(extra for one in parsed if one.name == "eureka" for extra in one.extras)
     names = [canonicalize_name(one.name) for one in parsed if one.name != "eureka"]

@@ -98,7 +98,9 @@ class FolderSource:
     def load(self, number: int) -> Pcm:
         """The audio of item `number`."""
         if number < len(self._clips):
-            return self._decode(self._clips[number]).pcm  # type: ignore[return-value]
+            pcm = self._decode(self._clips[number]).pcm
+            assert pcm is not None, "a clip of samples keeps them"
+            return pcm
         return self._scene(number)[0].pcm
 
     def _clip_item(self, number: int) -> Item:

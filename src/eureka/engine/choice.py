@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Literal
 from eureka.engine.audio_parts import TokenRouter, WindowEncoder
 from eureka.engine.backend import Backend
 from eureka.engine.cuda.availability import check_cuda
-from eureka.engine.native.extension import check_shapes, load_extension
+from eureka.engine.native.extension import MODULE, check_shapes, load_extension
 from eureka.errors import InvalidInputError, NotFoundError
 from eureka.model.config import EurekaConfig
 from eureka.model.load_plan import LoadPlan
@@ -103,8 +103,13 @@ class BackendChoice:
             device=device if has_gpu else "cpu",
         )
 
-    def resolve(self, config: EurekaConfig) -> Literal["cuda", "native", "onnx", "reference"]:
-        """What will compute a checkpoint here; the log says why where cuda or native would but cannot."""
+    def resolve(
+        self, config: EurekaConfig, kernels: str = MODULE
+    ) -> Literal["cuda", "native", "onnx", "reference"]:
+        """What will compute a checkpoint here; the log says why where cuda or native would but cannot.
+
+        `kernels` is the module of the native ones.
+        """
         if self.wants_cuda:
             try:
                 check_cuda(config)
@@ -117,7 +122,7 @@ class BackendChoice:
         if self.backend == "onnx" or (self.backend == "auto" and self.num_threads > 1):
             return "onnx"
         try:
-            load_extension()
+            load_extension(kernels)
             check_shapes(config)
         except (NotFoundError, InvalidInputError) as error:
             say_once(str(error))

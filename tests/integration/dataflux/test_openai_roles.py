@@ -110,7 +110,7 @@ def test_every_fault_passes_and_no_record_is_lost_or_doubled(llm: str, pack: Pat
         assert all(proxy.seen[fault] for fault in FAULTS)
         assert sorted(o.item.number for o in outcomes) == list(range(4))
         assert all(o.is_done for o in outcomes)
-        assert any(o.answered for o in outcomes) and proxy.audio_seconds > 5
+        assert any(o.verdicts for o in outcomes) and proxy.audio_seconds > 5
         before, asked = rig.keys(), proxy.seen.total()
         assert before["items"] == before["caption"] == before["questions"] == before["answers"] == 4
         again = rig.run(url)

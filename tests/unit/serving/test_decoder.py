@@ -264,16 +264,17 @@ def test_cancelled_call_uses_its_slot_for_at_most_one_more_step(model: EurekaAud
 
     leaving.wants_no_more = True
     assert leaving.is_done.wait(5)
+    assert engine.num_passes_at_cancel is not None
+    # Passes, not tokens that arrive: some of those were still under way at the cancel.
+    while sum(len(slots) == 1 for slots in backend.passes[engine.num_passes_at_cancel :]) < 20:
+        assert not staying.is_done.wait(0.01), "the other one goes on"
     num_sent = len(staying.token_ids)
-    while len(staying.token_ids) < num_sent + 20:
-        assert not staying.is_done.wait(0.01)
     staying.wants_no_more = True
     decoder.close()
 
-    assert engine.num_passes_at_cancel is not None
     after = backend.passes[engine.num_passes_at_cancel :]
     assert sum(len(slots) == 2 for slots in after) <= 1
-    assert sum(len(slots) == 1 for slots in after) >= 15, "the other one went on"
+    assert num_sent >= 20
 
 
 def test_probe_is_answered_while_all_slots_are_held_and_the_queue_is_full(

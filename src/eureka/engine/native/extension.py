@@ -13,14 +13,14 @@ MODULE = "eureka.engine.native._kernels"
 
 
 @functools.cache
-def load_extension() -> ModuleType:
+def load_extension(name: str = MODULE) -> ModuleType:
     """The extension module.
 
     Raises:
         NotFoundError: it is not built, or cannot be loaded here; the message says why.
     """
     try:
-        extension = importlib.import_module(MODULE)
+        extension = importlib.import_module(name)
     except ImportError as error:
         raise NotFoundError(
             f"the native kernels cannot be loaded ({error}); installing the package where a C++ compiler is"
