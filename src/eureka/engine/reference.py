@@ -6,7 +6,6 @@ Correctness before speed: one padded pass per prefill, one pass over all slots p
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -15,6 +14,8 @@ from torch import Tensor
 
 from eureka.engine.backend import Prefill, SavedPrefix
 from eureka.engine.request import Floats
+from eureka.engine.slot_lengths import SlotLengths
+from eureka.engine.torch_prefix import TorchPrefix
 from eureka.model.decoder import Decoder
 from eureka.model.kv_cache import KvCache
 
@@ -25,25 +26,7 @@ _CONTINUATIONS_AT_ONCE = 16
 """Rows of one scoring pass; bounds the memory of logits (rows, T, V)."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class ReferencePrefix:
-    """Saved keys and values, (layers, K, num_tokens, P) each; see `SavedPrefix`."""
-
-    keys: Tensor
-    values: Tensor
-
-    @property
-    def num_tokens(self) -> int:
-        """Tokens that a slot holds after loading it."""
-        return self.keys.shape[2]
-
-    @property
-    def num_bytes(self) -> int:
-        """Memory of keys and values."""
-        return self.keys.nbytes + self.values.nbytes
-
-
-class ReferenceBackend:
+class ReferenceBackend(SlotLengths):
     """Prefill and decode in eager torch; see `Backend` for the contract.
 
     Computes in the decoder's own dtype and on its device; logits are given as float32.
@@ -55,33 +38,11 @@ class ReferenceBackend:
     """
 
     def __init__(self, decoder: Decoder, num_slots: int = 8, context_tokens: int = 4096) -> None:
+        super().__init__(decoder.config, num_slots, context_tokens)
         self._decoder = decoder.eval()
-        self._num_slots = num_slots
-        self._context_tokens = min(context_tokens, decoder.config.max_position_embeddings)
         weight = decoder.model.embed_tokens.weight
         self._dtype, self._device = weight.dtype, weight.device
-        self._lengths = np.zeros(num_slots, dtype=np.int64)  # tokens that each slot holds
         self._cache = self._build_cache(min(_FIRST_CAPACITY, self._context_tokens))
-
-    @property
-    def num_slots(self) -> int:
-        """Sequences that can be held at once."""
-        return self._num_slots
-
-    @property
-    def context_tokens(self) -> int:
-        """Longest sequence of a slot."""
-        return self._context_tokens
-
-    @property
-    def vocab_size(self) -> int:
-        """V, rows of the embedding table."""
-        return self._decoder.config.vocab_size
-
-    @property
-    def embedding_width(self) -> int:
-        """W, the decoder's width."""
-        return self._decoder.config.hidden_size
 
     @torch.inference_mode()
     def prefill(self, prefills: Sequence[Prefill]) -> Floats:
@@ -132,18 +93,18 @@ class ReferenceBackend:
         ]
 
     @torch.inference_mode()
-    def save_prefix(self, slot: int, num_tokens: int) -> ReferencePrefix:
+    def save_prefix(self, slot: int, num_tokens: int) -> TorchPrefix:
         """Copy of the first `num_tokens` tokens of `slot`."""
         assert 0 < num_tokens <= self._lengths[slot], "only what a slot holds can be saved"
         cache = self._cache
-        return ReferencePrefix(
+        return TorchPrefix(
             cache.keys[:, slot, :, :num_tokens].clone(), cache.values[:, slot, :, :num_tokens].clone()
         )
 
     @torch.inference_mode()
     def load_prefix(self, slot: int, prefix: SavedPrefix) -> None:
         """Fill an empty `slot` with what was saved."""
-        assert isinstance(prefix, ReferencePrefix), "a prefix of another backend"
+        assert isinstance(prefix, TorchPrefix), "a prefix of another backend"
         assert not self._lengths[slot], "a slot to load into must be empty"
         self._reserve(prefix.num_tokens)
         self._cache.keys[:, slot, :, : prefix.num_tokens] = prefix.keys

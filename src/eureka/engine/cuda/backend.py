@@ -12,7 +12,7 @@ from torch import Tensor
 from eureka.engine.backend import Prefill, SavedPrefix, StepChoice
 from eureka.engine.cuda.choosing import MOST_TOP_K
 from eureka.engine.cuda.ops import PlainOps, StepOps
-from eureka.engine.cuda.paged_cache import PagedCache, SavedPages
+from eureka.engine.cuda.paged_cache import PagedCache
 from eureka.engine.cuda.prefill import (
     Piece,
     continuation_attention,
@@ -25,12 +25,14 @@ from eureka.engine.cuda.seen_ids import SeenTable
 from eureka.engine.cuda.step import MAX_STEPS, DecodeStep, StepInputs
 from eureka.engine.cuda.weights import DecoderWeights
 from eureka.engine.request import Floats
+from eureka.engine.slot_lengths import SlotLengths
+from eureka.engine.torch_prefix import TorchPrefix
 
 _CONTINUATIONS_AT_ONCE = 16
 """Rows of one scoring pass; bounds the memory of logits (rows, T, V)."""
 
 
-class CudaBackend:
+class CudaBackend(SlotLengths):
     """Decode steps as CUDA graphs over a paged cache, tokens chosen on the device.
 
     Without a GPU the same steps run eagerly in plain torch, which is how they are tested.
@@ -55,9 +57,8 @@ class CudaBackend:
         ops: StepOps | None = None,
     ) -> None:
         config, device = weights.config, weights.device
-        self._weights, self._num_slots, self._device = weights, num_slots, device
-        self._context_tokens = min(context_tokens, len(weights.cos))
-        self._lengths = np.zeros(num_slots, dtype=np.int64)  # tokens that each slot holds
+        super().__init__(config, num_slots, min(context_tokens, len(weights.cos)))
+        self._weights, self._device = weights, device
         self._cache = PagedCache(config, num_slots, self._context_tokens, cache_tokens, weights.dtype, device)
         self._seen = SeenTable(num_slots, config.vocab_size, device)
         step = DecodeStep(weights, self._cache, ops or _ops(weights), self._seen.table)
@@ -68,26 +69,6 @@ class CudaBackend:
         """Compile kernels and capture graphs, so that no request waits for it; nothing without a GPU."""
         if self._device.type == "cuda":
             self._runner.prepare()
-
-    @property
-    def num_slots(self) -> int:
-        """Sequences that can be held at once."""
-        return self._num_slots
-
-    @property
-    def context_tokens(self) -> int:
-        """Longest sequence of a slot."""
-        return self._context_tokens
-
-    @property
-    def vocab_size(self) -> int:
-        """V, rows of the embedding table."""
-        return self._weights.config.vocab_size
-
-    @property
-    def embedding_width(self) -> int:
-        """W, the decoder's width."""
-        return self._weights.config.hidden_size
 
     @property
     def step_bytes(self) -> int:
@@ -169,7 +150,7 @@ class CudaBackend:
     @torch.inference_mode()
     def load_prefix(self, slot: int, prefix: SavedPrefix) -> None:
         """Write saved tokens into an empty slot."""
-        assert isinstance(prefix, SavedPages), "a prefix is read by the kind of backend that saved it"
+        assert isinstance(prefix, TorchPrefix), "a prefix is read by the kind of backend that saved it"
         assert not self._lengths[slot], "a slot to load into must be empty"
         self._seen.forget(slot)
         self._cache.load(slot, prefix)

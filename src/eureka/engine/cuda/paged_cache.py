@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
+from eureka.engine.torch_prefix import TorchPrefix
 from eureka.model.config import DecoderConfig
 
 PAGE_TOKENS = 32
@@ -15,24 +15,6 @@ PAGE_TOKENS = 32
 
 NO_PAGE = 0
 """Takes what rows without a sequence write; nobody reads it."""
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class SavedPages:
-    """Keys and values of a sequence's first tokens, (layers, K, num_tokens, P) each, apart from any page."""
-
-    keys: Tensor
-    values: Tensor
-
-    @property
-    def num_tokens(self) -> int:
-        """Tokens that a slot holds after loading it."""
-        return self.keys.shape[2]
-
-    @property
-    def num_bytes(self) -> int:
-        """Memory of the copies."""
-        return self.keys.nbytes + self.values.nbytes
 
 
 class PagedCache:
@@ -126,13 +108,13 @@ class PagedCache:
         keys, values = (_joined(store[layer, index], num_tokens) for store in (self.keys, self.values))
         return keys, values
 
-    def save(self, slot: int, num_tokens: int) -> SavedPages:
+    def save(self, slot: int, num_tokens: int) -> TorchPrefix:
         """A copy of a slot's first tokens."""
         index = self._index(self._pages[slot][: pages_for(num_tokens)])
         keys, values = (_joined(store[:, index], num_tokens) for store in (self.keys, self.values))
-        return SavedPages(keys.clone(), values.clone())
+        return TorchPrefix(keys.clone(), values.clone())
 
-    def load(self, slot: int, saved: SavedPages) -> None:
+    def load(self, slot: int, saved: TorchPrefix) -> None:
         """Write saved tokens into a slot that holds none."""
         self.reserve(slot, saved.num_tokens)
         pages, inside = self.places(slot, 0, saved.num_tokens)

@@ -13,6 +13,7 @@ from eureka.engine.backend import Prefill, SavedPrefix, StepChoice
 from eureka.engine.native.weights import build_decoder
 from eureka.engine.request import Floats, Ids
 from eureka.engine.scoring import log_softmax
+from eureka.engine.slot_lengths import SlotLengths
 from eureka.engine.tables import TokenTable
 from eureka.model.load_plan import LoadPlan
 
@@ -33,7 +34,7 @@ class SavedBytes:
         return self.data.nbytes
 
 
-class NativeBackend:
+class NativeBackend(SlotLengths):
     """One thread; a row's result is the same bytes whatever runs beside it and however its prompt is cut.
 
     Args:
@@ -57,33 +58,11 @@ class NativeBackend:
         kernels: str = "",
     ) -> None:
         config = plan.config.backbone
-        self._config, self._num_slots = config, num_slots
-        self._context_tokens = min(context_tokens, config.max_position_embeddings)
+        super().__init__(config, num_slots, context_tokens)
         self._table = TokenTable(plan.stored)
-        self._lengths = np.zeros(num_slots, dtype=np.int64)  # tokens that each slot holds
         self._decoder: Any = build_decoder(
             config, plan.read_backbone(), numerics, num_slots + _SCORE_ROWS, self._context_tokens, kernels
         )
-
-    @property
-    def num_slots(self) -> int:
-        """Sequences that can be held at once."""
-        return self._num_slots
-
-    @property
-    def context_tokens(self) -> int:
-        """Longest sequence of a slot."""
-        return self._context_tokens
-
-    @property
-    def vocab_size(self) -> int:
-        """V, rows of the embedding table."""
-        return self._config.vocab_size
-
-    @property
-    def embedding_width(self) -> int:
-        """W, the decoder's width."""
-        return self._config.hidden_size
 
     def prefill(self, prefills: Sequence[Prefill]) -> Floats:
         """Append chunks to their slots; logits (n, V) after each chunk's last token."""

@@ -13,6 +13,7 @@ from eureka.engine.onnx.graph_store import GraphStore
 from eureka.engine.onnx.kv_rows import KvRows, SavedRows
 from eureka.engine.request import Floats
 from eureka.engine.scoring import log_softmax
+from eureka.engine.slot_lengths import SlotLengths
 from eureka.engine.tables import TokenTable
 
 _SCORE_ROWS = 16
@@ -22,7 +23,7 @@ _LARGEST_GAP = 3
 """Free rows that are run along between two used ones: cheaper, up to here, than another run."""
 
 
-class OnnxBackend:
+class OnnxBackend(SlotLengths):
     """Prefill and decode over graphs with caches in place.
 
     Prompts are prefilled one chunk at a time: on one core a batch of them gains nothing. What a row gives
@@ -39,32 +40,11 @@ class OnnxBackend:
         self, graphs: GraphStore, num_slots: int = 8, context_tokens: int = 4096, is_padded: bool = False
     ) -> None:
         config = graphs.plan.config.backbone
-        self._config, self._num_slots, self._is_padded = config, num_slots, is_padded
-        self._context_tokens = min(context_tokens, config.max_position_embeddings)
+        super().__init__(config, num_slots, context_tokens)
+        self._is_padded = is_padded
         self._table = TokenTable(graphs.plan.stored)
-        self._lengths = np.zeros(num_slots, dtype=np.int64)  # tokens that each slot holds
         self._rows = KvRows(config, num_slots + _SCORE_ROWS, self._context_tokens)
         self._runs = DecoderRuns(graphs.open_decoder(self._context_tokens), config, self._rows)
-
-    @property
-    def num_slots(self) -> int:
-        """Sequences that can be held at once."""
-        return self._num_slots
-
-    @property
-    def context_tokens(self) -> int:
-        """Longest sequence of a slot."""
-        return self._context_tokens
-
-    @property
-    def vocab_size(self) -> int:
-        """V, rows of the embedding table."""
-        return self._config.vocab_size
-
-    @property
-    def embedding_width(self) -> int:
-        """W, the decoder's width."""
-        return self._config.hidden_size
 
     def prefill(self, prefills: Sequence[Prefill]) -> Floats:
         """Append chunks to their slots; logits (n, V) after each chunk's last token."""
