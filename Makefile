@@ -25,7 +25,7 @@ IMAGE_PACKAGES := docker.io docker-compose debootstrap
 # Helm for the tests of the chart: its package needs a newer Python than ours may be, so it has its own place.
 HELM_VENV := .venv-helm
 HELM_PACKAGES := helm-sdkpy==0.1.32 cffi==2.1.1 pycparser==3.12
-HELM_PYTHONS := python3.12 python3.13 python3.14 $(wildcard $(HOME)/.pyenv/versions/3.1[2-9]*/bin/python3)
+HELM_PYTHONS := python3.12 python3.13 python3.14 $(wildcard $(or $(PYENV_ROOT),$(HOME)/.pyenv)/versions/3.1[2-9]*/bin/python3)
 # Checks the protos in `make lint`; its version is in protos/package.json.
 BUF := protos/node_modules/.bin/buf
 BUF_STAMP := protos/node_modules/.ready

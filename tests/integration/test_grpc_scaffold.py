@@ -287,9 +287,9 @@ async def test_calls_go_round_over_all_addresses() -> None:
 
 async def test_unary_call_is_tried_again_when_unavailable(served: Serving) -> None:
     await _failure(served.stub.Ask(api.AskRequest(model="StageUnavailableError")))
-    assert len(served.service.seen) == 3
+    assert len(served.service.seen) == 5
     await _failure(served.stub.Ask(api.AskRequest(model="QueueFullError")))
-    assert len(served.service.seen) == 4
+    assert len(served.service.seen) == 6
 
 
 async def test_sync_channel_speaks_to_the_server(served: Serving) -> None:
