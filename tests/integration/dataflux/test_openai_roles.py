@@ -33,10 +33,11 @@ esc10 = 2
 [scenes]
 count = 2
 [roles]
-answerer_a = { by = "openai", model = "tiny", max_tokens = 300, temperature = 1.0 }
-answerer_b = { by = "openai", model = "tiny", max_tokens = 300, temperature = 1.1 }
-judge = { by = "openai", model = "tiny", max_tokens = 800, temperature = 1.0 }
-blind = { by = "openai", model = "tiny", max_tokens = 300, temperature = 1.0 }
+# Hot, so that random weights come to the end of a string before their tokens do.
+answerer_a = { by = "openai", model = "tiny", max_tokens = 300, temperature = 2.0 }
+answerer_b = { by = "openai", model = "tiny", max_tokens = 300, temperature = 2.0 }
+judge = { by = "openai", model = "tiny", max_tokens = 800, temperature = 2.0 }
+blind = { by = "openai", model = "tiny", max_tokens = 300, temperature = 2.0 }
 [questions]
 per_item = 1
 """
@@ -141,7 +142,7 @@ def test_words_of_a_model_that_knows_nothing_are_discarded_with_the_reason(
     llm: str, pack: Path, tmp_path: Path
 ) -> None:
     recipe = RECIPE.replace(
-        "[roles]", '[roles]\nwriter = { by = "openai", model = "tiny", max_tokens = 3000 }'
+        "[roles]", '[roles]\nwriter = { by = "openai", model = "tiny", max_tokens = 9000 }'
     )
     rig = Rig(pack, tmp_path, recipe)
     with serving(FaultyEndpoint(llm)) as url:
